@@ -1,0 +1,1 @@
+"""Cameras, poses, trajectories, depth, point clouds and their rendering. Frames and units: CONVENTIONS.md."""
