@@ -1,0 +1,177 @@
+"""Fixtures for tests that need a ComfyUI: a worker process for in-process checks, and a real headless server.
+
+How to use them (everything runs from the ordinary pytest process, which needs no ComfyUI itself):
+
+* ``run_in_comfy(file, function, **arguments)`` runs ``function`` of ``tests/comfy/inside/<file>`` under
+  ComfyUI's Python, inside ``torch.inference_mode`` and with ``comfy`` importable, and returns what it
+  returned (JSON values). An exception there becomes a ``WorkerError`` here, with its text. One worker process
+  serves the whole session.
+* ``comfy_server`` is a running server (see ``server.ComfyServer``): ``run(prompt)``,
+  ``run_expecting_error(prompt)``, ``submit``/``wait``/``interrupt``, ``upload``, ``put_input``,
+  ``view(file)``, ``object_info(id)``, ``free``, ``base``. The pack is linked in as a custom node, together
+  with ``tests/comfy/devnodes`` (stand-ins for text, CLIP vision and MoGe), and tiny models lie in its models
+  folder under the names in ``TINY_MODELS``.
+
+Both are parametrised over the checkouts found: "current" (``COMFYUI_PATH``, else ~/ComfyUI) and "floor"
+(``COMFYUI_FLOOR_PATH``, else ~/ComfyUI-0.26, run by the same Python unless ``COMFYUI_FLOOR_PYTHON`` names
+another). A test that needs one version only says ``@pytest.mark.parametrize("comfyui", ["current"],
+indirect=True)``. Without a ComfyUI every test skips itself with the reason.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worldstereo_core.adapters.comfy.environment import find_comfyui, why_not_found
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+
+# What lies in the models folder of the test server: folder -> names as the loaders list them.
+TINY_MODELS = {
+    "diffusion_models": ["tiny_wan_i2v.safetensors"],
+    "vae": ["tiny_wan_vae.safetensors"],
+    "worldstereo": [
+        "tiny-camera/model.safetensors",
+        "tiny-memory/model.safetensors",
+        "tiny-memory-dmd/model.safetensors",
+        "tiny-memory-dmd-flat.safetensors",
+    ],
+}
+
+
+def _load_server_module():
+    # By path: with importlib mode test folders are not on sys.path. Dataclasses look their module up by name.
+    if "worldstereo_test_server" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("worldstereo_test_server", HERE / "server.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    return sys.modules["worldstereo_test_server"]
+
+
+server_module = _load_server_module()
+
+
+class WorkerError(RuntimeError):
+    """A check raised inside ComfyUI's process; the text starts with the exception's type."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.comfy)
+
+
+@pytest.fixture(scope="session", params=["current", "floor"])
+def comfyui(request: pytest.FixtureRequest):
+    """A ComfyInstall; the test runs once per checkout found."""
+    found = find_comfyui()
+    if found is None:
+        pytest.skip(why_not_found())
+    path, python = found
+    if request.param == "floor":
+        path = Path(os.environ.get("COMFYUI_FLOOR_PATH") or "~/ComfyUI-0.26").expanduser()
+        if not (path / "comfy" / "model_patcher.py").is_file():
+            pytest.skip(f"no ComfyUI 0.26 at {path}; set COMFYUI_FLOOR_PATH to one")
+        python = Path(os.environ.get("COMFYUI_FLOOR_PYTHON") or python)
+    return server_module.ComfyInstall(request.param, path, python)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights() -> Path:
+    """The folder of tiny golden weights: the committed set, else the shared one."""
+    shared = Path(os.environ.get("WORLDSTEREO_SHARED") or REPOSITORY.parent / "shared")
+    for folder in (REPOSITORY / "tests" / "data" / "golden" / "weights", shared / "golden" / "weights"):
+        if (folder / "wan_base_comfy.safetensors").is_file():
+            return folder
+    pytest.skip("no tiny weights: neither tests/data/golden/weights nor ../shared/golden/weights is here")
+
+
+def place_tiny_models(weights: Path, models: Path) -> None:
+    """Copy the tiny golden weights into a models folder under the names of TINY_MODELS."""
+    for folder in TINY_MODELS:
+        (models / folder).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(
+        weights / "wan_base_comfy.safetensors", models / "diffusion_models" / "tiny_wan_i2v.safetensors"
+    )
+    shutil.copyfile(weights / "tiny_vae_comfy.safetensors", models / "vae" / "tiny_wan_vae.safetensors")
+    for variant in ("camera", "memory", "memory-dmd"):
+        source = weights / f"worldstereo-{variant}"
+        if source.is_dir():
+            target = models / "worldstereo" / f"tiny-{variant}"
+            target.mkdir(exist_ok=True)
+            for name in ("model.safetensors", "config.json"):
+                shutil.copyfile(source / name, target / name)
+    flat = weights / "worldstereo-memory-dmd" / "model.safetensors"
+    if flat.is_file():
+        shutil.copyfile(flat, models / "worldstereo" / "tiny-memory-dmd-flat.safetensors")
+
+
+@pytest.fixture(scope="session")
+def _worker(comfyui, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    folder = tmp_path_factory.mktemp(f"comfy_worker_{comfyui.name}")
+    log = (folder / "worker.log").open("w+")
+    environment = {**os.environ, "COMFYUI_PATH": str(comfyui.path), "COMFYUI_PYTHON": str(comfyui.python)}
+    process = subprocess.Popen(
+        [str(comfyui.python), str(HERE / "worker.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        env=environment,
+        cwd=folder,
+    )
+    assert process.stdin is not None and process.stdout is not None
+
+    def call(file: str, function: str, **arguments: Any) -> Any:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(json.dumps({"file": file, "function": function, "arguments": arguments}) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        if not line:
+            log.seek(0)
+            raise WorkerError(f"the ComfyUI worker died while running {function}:\n{log.read()[-4000:]}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(f"{answer['error']}\n{answer['traceback']}")
+        return answer["result"]
+
+    yield call
+    process.stdin.close()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(20)
+    log.close()
+
+
+@pytest.fixture
+def run_in_comfy(_worker: Callable[..., Any]) -> Callable[..., Any]:
+    """``run_in_comfy("hook_checks.py", "function", **arguments)``: run a check under ComfyUI's Python."""
+    return _worker
+
+
+@pytest.fixture(scope="session")
+def comfy_server(comfyui, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A running headless server with the pack, the development nodes and tiny models."""
+    base = tmp_path_factory.mktemp(f"comfy_server_{comfyui.name}")
+    place_tiny_models(tiny_weights, base / "models")
+    server = server_module.ComfyServer(comfyui, base, REPOSITORY)
+    try:
+        server.wait_until_up()
+        yield server
+    finally:
+        server.stop()
