@@ -1,0 +1,22 @@
+"""ComfyUI-WorldStereo: one picture, a camera path, consistent clips and a 3D world.
+
+Nothing is imported at module level, so that test runners may import this folder as a package.
+"""
+
+WEB_DIRECTORY = "./web"
+
+
+async def comfy_entrypoint():
+    """Register the model folder and hand ComfyUI the list of nodes."""
+    from comfy_api.latest import ComfyExtension
+
+    from .nodes import NODES
+    from .nodes.files import register_model_folder
+
+    register_model_folder()
+
+    class WorldStereoExtension(ComfyExtension):
+        async def get_node_list(self):
+            return list(NODES)
+
+    return WorldStereoExtension()

@@ -1,0 +1,303 @@
+"""Camera trajectories: presets, files in and out."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .files import check_input_file, fingerprint, list_files
+from .io_types import MemorySocket, TrajectorySocket
+
+PRESETS = (
+    "static",
+    "dolly in",
+    "dolly out",
+    "truck left",
+    "truck right",
+    "pedestal up",
+    "pedestal down",
+    "pan left",
+    "pan right",
+    "tilt up",
+    "tilt down",
+    "roll left",
+    "roll right",
+    "orbit left",
+    "orbit right",
+    "orbit up",
+    "orbit down",
+    "spiral",
+    "zoom in",
+    "zoom out",
+)
+EASINGS = ("linear", "smooth", "ease in", "ease out")
+
+
+class BuildTrajectory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_BuildTrajectory",
+            display_name="Build Camera Trajectory",
+            category="WorldStereo/camera",
+            description=(
+                "A camera move from a preset. Directions are the camera's: orbit right moves the camera "
+                "to the "
+                "right around the scene, pan right turns it right. The plot shows the move from above and "
+                "from "
+                "the side: start green, end red."
+            ),
+            search_aliases=["camera path", "camera motion", "orbit", "dolly", "pan", "truck", "arc", "zoom"],
+            is_output_node=True,
+            inputs=[
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default="orbit right",
+                    tooltip="The move. dolly, truck and pedestal travel; pan, tilt and roll turn in "
+                    "place; orbit "
+                    "travels around the pivot and keeps looking at it; zoom changes the focal length only.",
+                ),
+                io.Float.Input(
+                    "amount_deg",
+                    display_name="amount (degrees)",
+                    default=30.0,
+                    min=0.0,
+                    max=360.0,
+                    step=0.5,
+                    tooltip="How far the camera turns or orbits from first to last frame, degrees. Not "
+                    "used by "
+                    "static, dolly, truck, pedestal and zoom.",
+                ),
+                io.Float.Input(
+                    "distance",
+                    default=0.5,
+                    min=0.0,
+                    max=100.0,
+                    step=0.01,
+                    tooltip="How far dolly, truck, pedestal and spiral travel, in units of the memory's "
+                    "median "
+                    "depth (0.5 = half way to the middle of the scene), or in scene units if `unit` says so.",
+                ),
+                io.Combo.Input(
+                    "easing",
+                    options=list(EASINGS),
+                    default="smooth",
+                    tooltip="How the speed changes over the clip: constant, slow at both ends, slow at the "
+                    "start, slow at the end.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=21,
+                    min=1,
+                    max=1024,
+                    tooltip="Frames of the trajectory. A released WorldStereo clip has 21 key frames; Uni3C "
+                    "files take 81.",
+                ),
+                io.Float.Input(
+                    "focal_end",
+                    display_name="focal length at end (× start)",
+                    default=1.0,
+                    min=0.1,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="Focal length of the last frame as a multiple of the first: 2 = zoomed in twice, "
+                    "1 = no zoom. The zoom presets use it too.",
+                ),
+                io.Int.Input(
+                    "width",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=16,
+                    tooltip="Width of the clip in pixels, a multiple of 16. 0 takes the memory's picture "
+                    "size "
+                    "(768 without a memory).",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=16,
+                    tooltip="Height of the clip in pixels, a multiple of 16. 0 takes the memory's picture "
+                    "size "
+                    "(480 without a memory).",
+                ),
+                MemorySocket.Input(
+                    "memory",
+                    optional=True,
+                    tooltip="Gives the start camera (that of the input picture), its field of view, the "
+                    "pivot at "
+                    "the median depth, and the scale of distances. Without it the median depth counts as 1.",
+                ),
+                TrajectorySocket.Input(
+                    "continue_from",
+                    optional=True,
+                    tooltip="Start at the last camera of this trajectory instead of the memory's first "
+                    "picture.",
+                ),
+                io.Float.Input(
+                    "fov_deg",
+                    display_name="horizontal fov (degrees)",
+                    default=60.0,
+                    min=1.0,
+                    max=179.0,
+                    step=0.1,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Horizontal field of view at the start, degrees. Only used without a memory.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=16.0,
+                    min=1.0,
+                    max=240.0,
+                    step=0.001,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Frames per second that the trajectory is meant for. Travels with it into files.",
+                ),
+                io.Combo.Input(
+                    "unit",
+                    options=["median depth", "scene units"],
+                    default="median depth",
+                    optional=True,
+                    advanced=True,
+                    tooltip="What `distance` is measured in. Scene units are metres when the depth came "
+                    "from a "
+                    "metric estimator such as MoGe 2.",
+                ),
+            ],
+            outputs=[
+                TrajectorySocket.Output(
+                    "trajectory", tooltip="One camera per frame, with size and frame rate."
+                ),
+                io.Image.Output("plot", tooltip="The move from above and from the side, 1 = one scene unit."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        preset,
+        amount_deg=30.0,
+        distance=0.5,
+        easing="smooth",
+        frames=21,
+        focal_end=1.0,
+        width=0,
+        height=0,
+        memory=None,
+        continue_from=None,
+        fov_deg=60.0,
+        fps=16.0,
+        unit="median depth",
+    ) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class LoadTrajectory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_LoadTrajectory",
+            display_name="Load Camera Trajectory",
+            category="WorldStereo/camera",
+            description=(
+                "Reads a camera.json as the released WorldStereo writes it: world-to-camera matrices (OpenCV "
+                "axes), intrinsics in pixels, image size. Cameras that are not rigid or not finite are "
+                "refused."
+            ),
+            search_aliases=["camera.json", "import camera", "extrinsics", "camera path file"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=list_files((".json",)),
+                    tooltip="camera.json in ComfyUI's input folder, or one saved to the output folder.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=21,
+                    min=0,
+                    max=1024,
+                    tooltip="Frames wanted, spread evenly over the file's: 81 poses become 21 key frames. "
+                    "0 keeps "
+                    "every frame of the file (Uni3C files take 81).",
+                ),
+                io.Int.Input(
+                    "width",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=16,
+                    tooltip="Width of the clip in pixels, a multiple of 16; intrinsics are scaled. 0 "
+                    "keeps the "
+                    "file's.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=16,
+                    tooltip="Height of the clip in pixels, a multiple of 16; intrinsics are scaled. 0 "
+                    "keeps the "
+                    "file's.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=16.0,
+                    min=1.0,
+                    max=240.0,
+                    step=0.001,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Frames per second; camera.json does not say.",
+                ),
+            ],
+            outputs=[
+                TrajectorySocket.Output(
+                    "trajectory", tooltip="One camera per frame, with size and frame rate."
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file) -> bool | str:
+        return check_input_file(file, "file")
+
+    @classmethod
+    def fingerprint_inputs(cls, file, **kwargs) -> object:
+        return fingerprint(file, "file")
+
+    @classmethod
+    def execute(cls, file, frames=21, width=0, height=0, fps=16.0) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class SaveTrajectory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_SaveTrajectory",
+            display_name="Save Camera Trajectory",
+            category="WorldStereo/camera",
+            description="Writes the cameras as camera.json (world-to-camera, OpenCV axes, K in pixels).",
+            search_aliases=["camera.json", "export camera", "save camera path"],
+            is_output_node=True,
+            inputs=[
+                TrajectorySocket.Input("trajectory", tooltip="The cameras to save, one per frame."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="worldstereo/camera",
+                    tooltip="Name below ComfyUI's output folder; a number is added, nothing is overwritten.",
+                ),
+            ],
+            outputs=[
+                io.String.Output("file", tooltip="The file's name, as Load Camera Trajectory takes it."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, trajectory, filename_prefix="worldstereo/camera") -> io.NodeOutput:
+        raise NotImplementedError

@@ -1,0 +1,196 @@
+"""Everything encoded once before sampling: the start picture, its CLIP vision, renders and references."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..worldstereo_core.sizes import RESOLUTION_BUCKETS
+from .io_types import ConditionSocket, ReferencesSocket, TrajectorySocket
+
+RESOLUTIONS = ("auto", *(f"{width}x{height}" for height, width in RESOLUTION_BUCKETS))
+
+
+class FitImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_FitImage",
+            display_name="Fit Image to WorldStereo Size",
+            category="WorldStereo/generate",
+            description="Brings a picture to one of the sizes the released models were trained at.",
+            search_aliases=["resize", "resolution", "bucket", "crop", "480p"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture, any size; batches are fitted alike."),
+                io.Combo.Input(
+                    "resolution",
+                    options=list(RESOLUTIONS),
+                    default="auto",
+                    tooltip="Width x height in pixels. auto takes the size whose aspect is nearest.",
+                ),
+                io.Combo.Input(
+                    "fit",
+                    options=["crop", "stretch"],
+                    default="crop",
+                    optional=True,
+                    advanced=True,
+                    tooltip="crop keeps proportions and cuts what is over, evenly. stretch keeps "
+                    "everything and "
+                    "distorts a little, as the released code does.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("image", tooltip="The picture at the chosen size."),
+                io.Int.Output("width", tooltip="Its width in pixels."),
+                io.Int.Output("height", tooltip="Its height in pixels."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, resolution="auto", fit="crop") -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class EncodeClipVision(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_EncodeClipVision",
+            display_name="Encode CLIP Vision (WorldStereo)",
+            category="WorldStereo/generate",
+            description="CLIP vision of the start picture, with the released code's preprocessing on demand.",
+            search_aliases=["clip vision encode", "image embeds", "clip-h"],
+            inputs=[
+                io.ClipVision.Input("clip_vision", tooltip="clip_vision_h, as for Wan 2.1 image to video."),
+                io.Image.Input("image", tooltip="The start picture of the clip."),
+                io.Combo.Input(
+                    "preprocessing",
+                    options=["standard", "official"],
+                    default="standard",
+                    tooltip="standard: as core does. official: as the released code, which does not scale "
+                    "pixels "
+                    "to 0 to 1 before normalising (only to reproduce its results).",
+                ),
+            ],
+            outputs=[
+                io.ClipVisionOutput.Output(
+                    "clip_vision_output", tooltip="For WorldStereo Image to Key Frames."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, clip_vision, image, preprocessing="standard") -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class EncodeFirstFrame(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_EncodeFirstFrame",
+            display_name="WorldStereo Image to Key Frames",
+            category="WorldStereo/generate",
+            description=(
+                "Prepares prompts and an empty clip of key frames that starts with the picture. Takes the "
+                "place "
+                "of WanImageToVideo. The clip's size is the picture's."
+            ),
+            search_aliases=["image to video", "i2v", "start image", "key frames", "wan image to video"],
+            inputs=[
+                io.Conditioning.Input("positive", tooltip="What the clip shows, from a text encoder."),
+                io.Conditioning.Input("negative", tooltip="What it should not show; unused at CFG 1."),
+                io.Vae.Input("vae", tooltip="Wan 2.1 VAE (wan_2.1_vae)."),
+                io.Image.Input("image", tooltip="First frame of the clip; sides in multiples of 16 pixels."),
+                io.Int.Input(
+                    "frames",
+                    default=21,
+                    min=2,
+                    max=1024,
+                    tooltip="Key frames of the clip, each a whole latent frame. The released models made 21.",
+                ),
+                io.Combo.Input(
+                    "mode",
+                    options=["full_vae", "first_frame_only"],
+                    default="full_vae",
+                    tooltip="How the first frame is encoded; the loader's report names the right one. "
+                    "full_vae: as "
+                    "a video that goes on in grey. first_frame_only: alone, and one grey frame repeated.",
+                ),
+                io.ClipVisionOutput.Input(
+                    "clip_vision_output",
+                    optional=True,
+                    tooltip="CLIP vision of the picture. Wan 2.1 I2V expects it; without it results are "
+                    "poor.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output("positive", tooltip="Positive prompt with the first frame."),
+                io.Conditioning.Output("negative", tooltip="Negative prompt with the first frame."),
+                io.Latent.Output("latent", tooltip="Empty clip: one latent frame per key frame."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, positive, negative, vae, image, frames=21, mode="full_vae", clip_vision_output=None
+    ) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class EncodeControl(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_EncodeControl",
+            display_name="Encode Control",
+            category="WorldStereo/generate",
+            description=(
+                "Encodes renders, holes, cameras and reference views for the control branch, once, before "
+                "sampling."
+            ),
+            search_aliases=["control condition", "encode render", "camera control", "references"],
+            inputs=[
+                io.ModelPatch.Input(
+                    "control", tooltip="From Load WorldStereo Model: says what the file needs."
+                ),
+                io.Vae.Input("vae", tooltip="Wan 2.1 VAE (wan_2.1_vae)."),
+                TrajectorySocket.Input("trajectory", tooltip="The cameras of the renders."),
+                io.Image.Input("render", tooltip="From Render Memory along Trajectory; holes are mid-grey."),
+                io.Mask.Input("holes", tooltip="1 where nothing is known, one per render."),
+                io.Int.Input(
+                    "frames",
+                    default=21,
+                    min=2,
+                    max=1024,
+                    tooltip="Key frames of the clip, as in WorldStereo Image to Key Frames. A longer "
+                    "render or "
+                    "trajectory is sampled down to it, and that is said.",
+                ),
+                ReferencesSocket.Input(
+                    "references",
+                    optional=True,
+                    tooltip="Views for memory files. Without them a memory file takes the first render as "
+                    "its "
+                    "only reference; camera files ignore them.",
+                ),
+                io.Combo.Input(
+                    "tiled",
+                    options=["auto", "on", "off"],
+                    default="auto",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Encode pictures in tiles: less memory, slower. auto: only when memory runs out.",
+                ),
+            ],
+            outputs=[
+                ConditionSocket.Output(
+                    "condition", tooltip="For Apply WorldStereo Control; same size and frames."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, control, vae, trajectory, render, holes, frames=21, references=None, tiled="auto"
+    ) -> io.NodeOutput:
+        raise NotImplementedError

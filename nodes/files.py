@@ -1,0 +1,98 @@
+"""Files that nodes read and write: the model folder, input and output listings, numbered names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import folder_paths
+
+from ..worldstereo_core.checks import WorldStereoError
+
+MODEL_FOLDER = "worldstereo"
+MODEL_EXTENSIONS = {".safetensors", ".pth", ".pt"}
+
+
+def register_model_folder() -> None:
+    """Make ComfyUI look for WorldStereo files in ``models/worldstereo`` and list only model files."""
+    folder = os.path.join(folder_paths.models_dir, MODEL_FOLDER)
+    folder_paths.add_model_folder_path(MODEL_FOLDER, folder)
+    folder_paths.folder_names_and_paths[MODEL_FOLDER][1].update(MODEL_EXTENSIONS)
+
+
+def list_files(extensions: tuple[str, ...]) -> list[str]:
+    """Names for a file input: what lies in the input folder, then the output folder as ``name [output]``."""
+    names = []
+    places = ((folder_paths.get_input_directory(), ""), (folder_paths.get_output_directory(), " [output]"))
+    for folder, annotation in places:
+        if not os.path.isdir(folder):
+            continue
+        found, _ = folder_paths.recursive_search(folder, [".git"])
+        names += [
+            name.replace(os.sep, "/") + annotation
+            for name in sorted(found)
+            if name.lower().endswith(extensions)
+        ]
+    return names
+
+
+def input_path(name: str, input_name: str) -> Path:
+    """Path of a file named by a file input; only files below input, output and temp are given out.
+
+    Raises: WorldStereoError if the name leads elsewhere or there is no such file.
+    """
+    bare, folder = folder_paths.annotated_filepath(name)
+    base = Path(folder or folder_paths.get_input_directory()).resolve()
+    path = (base / bare.strip()).resolve()
+    if base not in path.parents:
+        raise WorldStereoError(
+            f'{input_name}: "{name}" lies outside ComfyUI\'s input, output and temp folders. '
+            "Copy the file into the input folder and choose it there."
+        )
+    if not path.is_file():
+        raise WorldStereoError(
+            f'{input_name}: there is no file "{name}" in {base}. Copy it there, press R to refresh the list, '
+            "and choose it again."
+        )
+    return path
+
+
+def check_input_file(name: str, input_name: str) -> bool | str:
+    """Answer for ``validate_inputs``: True, or the sentence shown on the node before anything runs."""
+    try:
+        input_path(name, input_name)
+    except WorldStereoError as error:
+        return str(error)
+    return True
+
+
+def fingerprint(name: str, input_name: str) -> tuple[str, int, int]:
+    """What tells a changed file from the one read before: path, size, time of change."""
+    path = input_path(name, input_name)
+    state = path.stat()
+    return str(path), state.st_size, state.st_mtime_ns
+
+
+def output_path(filename_prefix: str, suffix: str) -> tuple[Path, str]:
+    """The next free numbered file in the output folder.
+
+    Returns:
+        The path, and its name as file inputs take it, e.g. ``worldstereo/memory_00001_.safetensors [output]``.
+
+    Raises: WorldStereoError if the prefix leads outside the output folder.
+    """
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_output_directory()
+        )
+    except Exception as error:  # ComfyUI raises a bare Exception for a prefix outside the folder
+        raise WorldStereoError(
+            f'filename_prefix: "{filename_prefix}" cannot be used below the output folder ({error}). '
+            "Give a name like worldstereo/memory."
+        ) from error
+    path = Path(folder) / f"{name}_{counter:05}_{suffix}"
+    while path.exists():
+        counter += 1
+        path = Path(folder) / f"{name}_{counter:05}_{suffix}"
+    relative = f"{subfolder}/{path.name}" if subfolder else path.name
+    return path, f"{relative} [output]"

@@ -1,0 +1,207 @@
+"""Sampling: control on the model, schedules, the UniPC sampler, key frames back to pictures."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .io_types import ConditionSocket
+
+
+def stage_input(stage: str, which: str) -> io.Float.Input:
+    return io.Float.Input(
+        stage,
+        display_name=f"{stage} strength",
+        default=1.0,
+        min=0.0,
+        max=10.0,
+        step=0.01,
+        optional=True,
+        advanced=True,
+        tooltip=f"Multiplies the strength of the {which} third of the control blocks. No unit; 1 = released.",
+    )
+
+
+class ApplyControl(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_ApplyControl",
+            display_name="Apply WorldStereo Control",
+            category="WorldStereo/generate",
+            description="Makes the model follow the renders and cameras, and look at the reference views.",
+            search_aliases=["control", "camera control", "model patch", "apply"],
+            inputs=[
+                io.Model.Input("model", tooltip="Wan 2.1 image-to-video model, with or without LoRAs."),
+                io.ModelPatch.Input("control", tooltip="From Load WorldStereo Model."),
+                ConditionSocket.Input("condition", tooltip="From Encode Control, for this clip."),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="How strongly renders and cameras steer. No unit; 1 = released, 0 = not at all.",
+                ),
+                io.Float.Input(
+                    "start_percent",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    tooltip="Where control begins, as a share of sampling: 0 = first step.",
+                ),
+                io.Float.Input(
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    tooltip="Where control ends, as a share of sampling: 1 = last step.",
+                ),
+                stage_input("early", "first"),
+                stage_input("middle", "second"),
+                stage_input("late", "last"),
+                io.Float.Input(
+                    "reference_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="How much the clip looks at the reference views: 1 = released, 0 = as if "
+                    "there were "
+                    "none. Memory files only.",
+                ),
+            ],
+            outputs=[io.Model.Output("model", tooltip="The model with control; wire it to the sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        control,
+        condition,
+        strength=1.0,
+        start_percent=0.0,
+        end_percent=1.0,
+        early=1.0,
+        middle=1.0,
+        late=1.0,
+        reference_strength=1.0,
+    ) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class MakeSigmas(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_MakeSigmas",
+            display_name="WorldStereo Sigmas",
+            category="WorldStereo/generate",
+            description=(
+                "The noise levels the released models were made for. few-step (DMD): 4 steps, for memory-dmd "
+                "with Euler at CFG 1. flow (UniPC): 40 steps, for camera and memory with Flow UniPC Sampler."
+            ),
+            search_aliases=["scheduler", "dmd", "unipc", "sigmas", "shift"],
+            inputs=[
+                io.Combo.Input(
+                    "schedule",
+                    options=["few-step (DMD)", "flow (UniPC)", "from control"],
+                    default="few-step (DMD)",
+                    tooltip="Which schedule. from control takes schedule, steps, shift and start from the "
+                    "file "
+                    "(wire control).",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=4,
+                    min=1,
+                    max=1000,
+                    tooltip="Sampling steps: 4 for few-step, 40 for flow.",
+                ),
+                io.Float.Input(
+                    "shift",
+                    default=5.0,
+                    min=0.01,
+                    max=100.0,
+                    step=0.01,
+                    tooltip="More shift spends more steps at high noise. No unit; 5 for few-step, 3 to 5 "
+                    "for flow.",
+                ),
+                io.Int.Input(
+                    "start",
+                    default=250,
+                    min=1,
+                    max=1000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Timestep (1 to 1000) of the last step before shifting; few-step only, 250 "
+                    "released.",
+                ),
+                io.ModelPatch.Input(
+                    "control",
+                    optional=True,
+                    tooltip="From Load WorldStereo Model; read when schedule says from control.",
+                ),
+            ],
+            outputs=[io.Sigmas.Output("sigmas", tooltip="Noise levels for SamplerCustom, 1 down to 0.")],
+        )
+
+    @classmethod
+    def execute(cls, schedule="few-step (DMD)", steps=4, shift=5.0, start=250, control=None) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class MakeUniPCSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_MakeUniPCSampler",
+            display_name="Flow UniPC Sampler",
+            category="WorldStereo/generate",
+            description="The sampler of the released camera and memory models; core's uni_pc gives other "
+            "results.",
+            search_aliases=["unipc", "uni_pc", "sampler", "flow matching"],
+            inputs=[
+                io.Int.Input(
+                    "order", default=2, min=1, max=2, tooltip="Order of the solver, 1 or 2. 2 = released."
+                ),
+                io.Boolean.Input(
+                    "official_timesteps",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Show the model whole-numbered timesteps, as the released code does. Off: "
+                    "exact ones.",
+                ),
+            ],
+            outputs=[io.Sampler.Output("sampler", tooltip="For SamplerCustom, with flow (UniPC) sigmas.")],
+        )
+
+    @classmethod
+    def execute(cls, order=2, official_timesteps=True) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class SplitKeyframes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_SplitKeyframes",
+            display_name="Key Frames to Images",
+            category="WorldStereo/generate",
+            description=(
+                "Makes a batch of single pictures of a sampled clip, for core's VAE Decode. Always put it "
+                "between sampler and VAE Decode: decoded as a video, 21 key frames become 81 blurred ones."
+            ),
+            search_aliases=["vae decode", "keyframes to batch", "latent batch", "split latent"],
+            inputs=[io.Latent.Input("latent", tooltip="The sampled clip, one latent frame per key frame.")],
+            outputs=[io.Latent.Output("latent", tooltip="One latent per picture; wire it to VAE Decode.")],
+        )
+
+    @classmethod
+    def execute(cls, latent) -> io.NodeOutput:
+        raise NotImplementedError

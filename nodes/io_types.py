@@ -1,0 +1,18 @@
+"""Socket types that ComfyUI's API does not name itself, and what travels on each."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+# geometry.trajectory.Trajectory: one camera per frame, image size, fps, name, source.
+TrajectorySocket = io.Custom("WORLDSTEREO_TRAJECTORY")
+# memory.memory.GeometricMemory: global points and the bank of views.
+MemorySocket = io.Custom("WORLDSTEREO_MEMORY")
+# memory.retrieval.References: chosen views with their slots, cameras and scores.
+ReferencesSocket = io.Custom("WORLDSTEREO_REFERENCES")
+# adapters.comfy: model.condition.ControlCondition with its size and frame count.
+ConditionSocket = io.Custom("WORLDSTEREO_CONDITION")
+
+# Core's depth estimators; dicts described in comfy_extras/nodes_moge.py and nodes_depth_anything_3.py.
+MogeGeometrySocket = io.Custom("MOGE_GEOMETRY")
+Da3GeometrySocket = io.Custom("DA3_GEOMETRY")

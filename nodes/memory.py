@@ -1,0 +1,250 @@
+"""The geometric memory: make it from a picture, grow it by clips, look into it, save and load it."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .files import check_input_file, fingerprint, list_files
+from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket, TrajectorySocket
+
+
+class CreateMemory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_CreateMemory",
+            display_name="Create Geometric Memory",
+            category="WorldStereo/memory",
+            description=(
+                "Lifts a picture into a coloured point cloud and starts the memory of the world with it. "
+                "Depth "
+                "comes from MoGe, Depth Anything 3, a depth file, or a depth picture."
+            ),
+            search_aliases=["point cloud", "worldstereo memory", "lift image", "depth to points", "3d cache"],
+            inputs=[
+                io.Image.Input(
+                    "image",
+                    tooltip="The start picture, one frame, best at a WorldStereo size (sides in 16 px).",
+                ),
+                io.MultiType.Input(
+                    "geometry",
+                    types=[MogeGeometrySocket, Da3GeometrySocket, io.Image],
+                    tooltip="Depth of the same picture at the same size: MoGe or Depth Anything 3 "
+                    "geometry, Load "
+                    "Depth Map, or a depth picture (then set the field of view). Scene units.",
+                ),
+                io.Float.Input(
+                    "fov_deg",
+                    display_name="horizontal fov (degrees)",
+                    default=0.0,
+                    min=0.0,
+                    max=179.0,
+                    step=0.1,
+                    tooltip="Horizontal field of view of the picture, degrees. 0 takes it from the geometry.",
+                ),
+                io.Float.Input(
+                    "edge_threshold",
+                    default=0.35,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Points on depth edges are dropped: higher drops more, 0 keeps all. No unit; "
+                    "0.35 is "
+                    "the released value.",
+                ),
+                io.Float.Input(
+                    "far_contraction",
+                    display_name="far contraction (× median depth)",
+                    default=8.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.5,
+                    tooltip="Depth beyond this many median depths is pulled in, to at most twice as far. "
+                    "0 = off.",
+                ),
+                io.Mask.Input(
+                    "sky",
+                    optional=True,
+                    tooltip="Pixels to leave out of the cloud, 1 = sky. Without it the geometry's own "
+                    "mask or sky "
+                    "is used.",
+                ),
+                io.Combo.Input(
+                    "edge_mode",
+                    options=["masked", "official"],
+                    default="masked",
+                    optional=True,
+                    advanced=True,
+                    tooltip="masked: depth edges are removed among pixels with data. official: as the "
+                    "released "
+                    "code, which finds no edges once one pixel has no depth.",
+                ),
+                io.Combo.Input(
+                    "depth_kind",
+                    options=["depth", "disparity"],
+                    default="depth",
+                    optional=True,
+                    advanced=True,
+                    tooltip="What a depth picture's values mean: depth (far is bright) or disparity = 1 / "
+                    "depth "
+                    "(near is bright). Not used for MoGe and Depth Anything geometry.",
+                ),
+            ],
+            outputs=[
+                MemorySocket.Output("memory", tooltip="Point cloud and bank of views, in scene units."),
+                io.String.Output(
+                    "report", tooltip="Points kept and dropped, median depth in scene units, field of view."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image,
+        geometry,
+        fov_deg=0.0,
+        edge_threshold=0.35,
+        far_contraction=8.0,
+        sky=None,
+        edge_mode="masked",
+        depth_kind="depth",
+    ) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class UpdateMemory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_UpdateMemory",
+            display_name="Update Geometric Memory",
+            category="WorldStereo/memory",
+            description=(
+                "Adds a finished clip to the memory, so that the next clip agrees with it: some frames "
+                "join the "
+                "bank of views, and with depth of the frames their points join the cloud."
+            ),
+            search_aliases=["add clip", "grow memory", "merge point cloud", "worldstereo memory"],
+            inputs=[
+                MemorySocket.Input("memory", tooltip="The memory before this clip; it is not changed."),
+                io.Image.Input("images", tooltip="The clip's frames, one per camera of the trajectory."),
+                TrajectorySocket.Input("trajectory", tooltip="The cameras the clip was made with."),
+                io.MultiType.Input(
+                    "geometry",
+                    types=[MogeGeometrySocket, Da3GeometrySocket],
+                    optional=True,
+                    tooltip="Depth of the same frames. It is brought to the memory's scale (scene units) "
+                    "by what "
+                    "both see. Without it views are added and no points.",
+                ),
+                io.Int.Input(
+                    "keep_frames",
+                    default=8,
+                    min=1,
+                    max=256,
+                    tooltip="How many frames of the clip are kept, spread evenly, the last one always. "
+                    "Frame 0 "
+                    "repeats the start and is not kept.",
+                ),
+                io.String.Input(
+                    "clip_name",
+                    default="",
+                    tooltip="Name of the clip in the memory. Empty: clip_01, clip_02 and so on.",
+                ),
+            ],
+            outputs=[
+                MemorySocket.Output("memory", tooltip="A new memory that holds the clip as well."),
+                io.String.Output(
+                    "report",
+                    tooltip="Views and points added, and the scale found (memory units per depth unit).",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, memory, images, trajectory, geometry=None, keep_frames=8, clip_name="") -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class InspectMemory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_InspectMemory",
+            display_name="Memory Statistics",
+            category="WorldStereo/memory",
+            description="What a memory holds: points, views, scale and history, and the cloud seen from "
+            "above.",
+            search_aliases=["memory info", "inspect", "point count", "top view", "debug memory"],
+            is_output_node=True,
+            inputs=[MemorySocket.Input("memory", tooltip="The memory to look into.")],
+            outputs=[
+                io.String.Output("summary", tooltip="Points, views, median depth in scene units, history."),
+                io.Image.Output("top_view", tooltip="The cloud from above with the views' cameras."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, memory) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class SaveMemory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_SaveMemory",
+            display_name="Save Geometric Memory",
+            category="WorldStereo/memory",
+            description="Writes the whole memory into one safetensors file, to go on from there later.",
+            search_aliases=["save world", "store memory", "checkpoint memory"],
+            is_output_node=True,
+            inputs=[
+                MemorySocket.Input("memory", tooltip="The memory to save: points, views, scale and history."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="worldstereo/memory",
+                    tooltip="Name below ComfyUI's output folder; a number is added, nothing is overwritten.",
+                ),
+            ],
+            outputs=[
+                io.String.Output("file", tooltip="The file's name, as Load Geometric Memory takes it."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, memory, filename_prefix="worldstereo/memory") -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class LoadMemory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_LoadMemory",
+            display_name="Load Geometric Memory",
+            category="WorldStereo/memory",
+            description="Reads a memory that Save Geometric Memory or the headless command wrote.",
+            search_aliases=["load world", "restore memory", "resume"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=list_files((".safetensors",)),
+                    tooltip="Memory file in ComfyUI's input folder, or one saved to the output folder.",
+                ),
+            ],
+            outputs=[MemorySocket.Output("memory", tooltip="Point cloud and bank of views, in scene units.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file) -> bool | str:
+        return check_input_file(file, "file")
+
+    @classmethod
+    def fingerprint_inputs(cls, file) -> object:
+        return fingerprint(file, "file")
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        raise NotImplementedError

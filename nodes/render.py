@@ -1,0 +1,118 @@
+"""What a trajectory sees of the memory: point renders and reference views. Seconds, before any sampling."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
+
+
+class RenderMemory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_RenderMemory",
+            display_name="Render Memory along Trajectory",
+            category="WorldStereo/memory",
+            description=(
+                "Draws the memory's points as every camera of the trajectory sees them. This very render "
+                "steers the model, so look at it before sampling: what is grey here is made up by the model."
+            ),
+            search_aliases=["point render", "warp", "preview path", "control video", "hole mask"],
+            is_output_node=True,
+            inputs=[
+                MemorySocket.Input("memory", tooltip="The memory whose points are drawn."),
+                TrajectorySocket.Input(
+                    "trajectory", tooltip="The cameras; they also give size and frame count."
+                ),
+                io.Float.Input(
+                    "radius",
+                    default=0.008,
+                    min=0.0005,
+                    max=0.1,
+                    step=0.0005,
+                    round=False,
+                    tooltip="Point radius as a share of half the shorter side: 0.008 is 1.9 pixels at 480.",
+                ),
+                io.Int.Input(
+                    "points_per_pixel",
+                    default=8,
+                    min=1,
+                    max=64,
+                    tooltip="How many of the nearest points are blended in one pixel. 20 equals the released "
+                    "single-picture renders; more is slower.",
+                ),
+                io.Float.Input(
+                    "min_confidence",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Points with a lower confidence (0 to 1) are not drawn.",
+                ),
+                io.Image.Input(
+                    "first_frame",
+                    optional=True,
+                    tooltip="Picture put in place of frame 0, whose holes are then cleared. Wire the "
+                    "clip's start "
+                    "picture at the trajectory's size.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("render", tooltip="One picture per camera; holes are mid-grey (0.5)."),
+                io.Mask.Output("holes", tooltip="1 where no point was seen, 0 elsewhere; one per camera."),
+                io.Image.Output(
+                    "depth",
+                    tooltip="Camera depth (z), linear, 1 = the farthest point of the clip, 0 = hole.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, memory, trajectory, radius=0.008, points_per_pixel=8, min_confidence=0.0, first_frame=None
+    ) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class RetrieveReferences(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_RetrieveReferences",
+            display_name="Retrieve Reference Views",
+            category="WorldStereo/memory",
+            description=(
+                "Picks the pictures of the memory that see most of what the trajectory will see. The model "
+                "copies detail from them. The preview names the frame each one is used from."
+            ),
+            search_aliases=["memory retrieval", "reference frames", "view selection"],
+            is_output_node=True,
+            inputs=[
+                MemorySocket.Input("memory", tooltip="The memory whose bank of views is searched."),
+                TrajectorySocket.Input("trajectory", tooltip="The cameras of the clip to be made."),
+                io.Int.Input(
+                    "max_references",
+                    default=8,
+                    min=1,
+                    max=20,
+                    tooltip="At most this many pictures. Each one costs as much as one more key frame.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=["frustum overlap"],
+                    default="frustum overlap",
+                    tooltip="How views are compared: the share of space that both cameras see, as released.",
+                ),
+            ],
+            outputs=[
+                ReferencesSocket.Output(
+                    "references", tooltip="Chosen views with the key frame each one belongs to."
+                ),
+                io.Image.Output("preview", tooltip="The chosen views side by side, with frame and score."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, memory, trajectory, max_references=8, method="frustum overlap") -> io.NodeOutput:
+        raise NotImplementedError
