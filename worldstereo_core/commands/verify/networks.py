@@ -1,0 +1,66 @@
+"""Builds the networks a golden names: weights in load order, settings from the manifest, float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...model.checkpoint import WorldStereoCheckpoint, checkpoint_from_tensors
+from ...model.weight_files import read_weights
+from ...model.world_control import WorldStereoControl
+from .golden import Golden
+
+
+def read_merged(paths: list[Path]) -> dict[str, Tensor]:
+    """Tensors of several files under their own names; later files override."""
+    tensors: dict[str, Tensor] = {}
+    for path in paths:
+        tensors.update(read_weights(path)[0])
+    return tensors
+
+
+def is_control_file(path: Path) -> bool:
+    """Whether a weight file holds a control branch, told by its keys."""
+    return any("controlnet" in key for key in read_weights(path)[0])
+
+
+def build_control(checkpoint: WorldStereoCheckpoint) -> WorldStereoControl:
+    """The trained parts in float32, ready to run."""
+    control = WorldStereoControl(checkpoint.config, dtype=torch.float32)
+    control.load_state_dict(dict(checkpoint.control_state), strict=True)
+    return control.eval()
+
+
+def control_checkpoint(golden: Golden, case: str | None = None, **settings: Any) -> WorldStereoCheckpoint:
+    """The golden's WorldStereo file, with the additions of a case and the case's own settings."""
+    paths = [path for path in golden.weights(case) if is_control_file(path)]
+    config = golden.config()
+    if "controlnet_cfg" in config:
+        config = {**config, "controlnet_cfg": {**config["controlnet_cfg"], **settings}}
+    else:
+        config = {**config, **settings}
+    return checkpoint_from_tensors(
+        read_merged(paths), config, settings_source="the manifest", source=golden.name
+    )
+
+
+class Recorder:
+    """Collects intermediate results under golden names."""
+
+    def __init__(self, rename: Callable[[str], str | None] = lambda name: f"dbg.{name}"):
+        self.tensors: dict[str, Tensor] = {}
+        self.rename = rename
+
+    def __call__(self, name: str, tensor: Tensor) -> None:
+        key = self.rename(name)
+        if key is not None:
+            self.tensors[key] = tensor.detach().clone()
+
+
+def interleaved(table: Tensor) -> Tensor:
+    """One value per channel pair -> one per channel, as the goldens store a rope."""
+    return table.repeat_interleave(2, dim=-1)
