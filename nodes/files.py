@@ -77,7 +77,7 @@ def output_path(filename_prefix: str, suffix: str) -> tuple[Path, str]:
     """The next free numbered file in the output folder.
 
     Returns:
-        The path, and its name as file inputs take it, e.g. ``worldstereo/memory_00001_.safetensors [output]``.
+        The path, and its name as file inputs take it, e.g. ``worldstereo/memory_00001_.json [output]``.
 
     Raises: WorldStereoError if the prefix leads outside the output folder.
     """

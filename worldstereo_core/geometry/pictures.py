@@ -1,0 +1,70 @@
+"""Pictures fitted to a size, and depth maps made visible."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..checks import WorldStereoError, check_shape
+from .depth import has_depth
+
+Fit = Literal["crop", "stretch"]
+
+
+def fit_pictures(pictures: Tensor, height: int, width: int, fit: Fit = "crop") -> Tensor:
+    """Bring pictures to a size.
+
+    Args:
+        pictures: [T, 3, H, W], 0..1.
+        height, width: the size wanted, pixels.
+        fit: ``"crop"`` keeps proportions and cuts what is over, evenly on both sides; ``"stretch"`` keeps
+            everything.
+
+    Returns:
+        [T, 3, height, width], 0..1; bicubic, clipped, since the filter overshoots. Pictures that already have
+        the size come back unchanged.
+    """
+    sizes = check_shape("image", pictures, ("T", 3, "H", "W"), "Wire an RGB picture.")
+    if fit not in ("crop", "stretch"):
+        raise WorldStereoError(f'fit: got "{fit}", expected "crop" or "stretch".')
+    if (sizes["H"], sizes["W"]) == (height, width):
+        return pictures
+    if fit == "crop":
+        scale = max(height / sizes["H"], width / sizes["W"])
+        # The largest window of the wanted proportions, in source pixels.
+        window = (min(sizes["H"], round(height / scale)), min(sizes["W"], round(width / scale)))
+        top, left = (sizes["H"] - window[0]) // 2, (sizes["W"] - window[1]) // 2
+        pictures = pictures[..., top : top + window[0], left : left + window[1]]
+    resized = interpolate(pictures, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+    return resized.clamp(0, 1)
+
+
+def depth_to_pictures(depth: Tensor) -> Tensor:
+    """Draw depth maps for the eye: disparity, near is bright, no data is black.
+
+    Args:
+        depth: [T, H, W], camera z; 0 or non-finite marks no data.
+
+    Returns:
+        [T, 3, H, W] in 0..1; the scale is shared by all maps.
+    """
+    check_shape("depth", depth, ("T", "H", "W"))
+    valid = has_depth(depth)
+    if not bool(valid.any()):
+        return torch.zeros_like(depth)[:, None].expand(-1, 3, -1, -1)
+    disparity = torch.where(valid, 1 / depth, 0.0)
+    far = disparity[valid].min()
+    # The farthest data stays visibly brighter than no data.
+    scaled = 0.1 + 0.9 * (disparity - far) / (disparity.max() - far).clamp_min(1e-12)
+    return torch.where(valid, scaled, 0.0)[:, None].expand(-1, 3, -1, -1)
+
+
+def depth_to_linear(depth: Tensor) -> Tensor:
+    """Scale depth maps into 0..1 and keep them linear: 1 = the farthest data of all maps, 0 = no data."""
+    valid = has_depth(depth)
+    if not bool(valid.any()):
+        return torch.zeros_like(depth)
+    return torch.where(valid, depth / depth[valid].max(), 0.0)
