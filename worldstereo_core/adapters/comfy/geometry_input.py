@@ -145,8 +145,8 @@ def _da3_to_depth(geometry: Mapping[str, Any], name: str) -> EstimatedDepth:
         stated = intrinsics.float().cpu().reshape(-1, 3, 3)
         size = 2 * stated[:, :2, 2].flip(-1)  # height, width of the pictures as the model saw them
         if bool((size > 1).all()):
-            # Core brings depth back to the picture's size but leaves K in pixels of the size that the model ran
-            # at, which only the principal point tells.
+            # Core brings depth back to the picture's size but leaves K in pixels of the size that the model
+            # ran at, which only the principal point tells.
             sizes = [(float(height), float(width)) for height, width in size]
             height, width = depth.shape[1:]
             K = torch.stack(
