@@ -1,0 +1,63 @@
+"""Pictures fitted to a size, and depth made visible."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from worldstereo_core.checks import ShapeError, WorldStereoError
+from worldstereo_core.geometry.pictures import depth_to_linear, depth_to_pictures, fit_pictures
+
+
+def test_crop_cuts_both_sides_evenly():
+    # Columns 0..7 hold their number; a square crop of 4 rows keeps columns 2..5.
+    picture = (torch.arange(8.0) / 8).expand(1, 3, 4, 8)
+    assert fit_pictures(picture, 4, 4, "crop")[0, 0, 0].tolist() == pytest.approx([0.25, 0.375, 0.5, 0.625])
+
+
+def test_stretch_keeps_the_borders():
+    picture = torch.zeros(1, 3, 8, 16)
+    picture[..., 0:2] = 1
+    stretched = fit_pictures(picture, 8, 8, "stretch")
+    assert stretched[0, 0, 4, 0] > 0.7 and stretched[0, 0, 4, 4] == 0
+    assert fit_pictures(picture, 8, 8, "crop").max() == 0
+
+
+def test_a_fitting_picture_comes_back_unchanged():
+    picture = torch.rand(2, 3, 8, 10)
+    assert fit_pictures(picture, 8, 10) is picture
+
+
+def test_results_stay_between_black_and_white():
+    picture = (torch.rand(1, 3, 9, 7, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    fitted = fit_pictures(picture, 32, 48)
+    assert fitted.shape == (1, 3, 32, 48)
+    assert fitted.min() >= 0 and fitted.max() <= 1
+
+
+def test_a_grey_picture_is_refused_with_its_shape():
+    with pytest.raises(ShapeError, match=r"image: got a tensor of shape \[1, 1, 8, 8\]"):
+        fit_pictures(torch.zeros(1, 1, 8, 8), 8, 8)
+
+
+def test_an_unknown_fit_is_refused():
+    with pytest.raises(WorldStereoError, match='fit: got "pad"'):
+        fit_pictures(torch.zeros(1, 3, 8, 8), 8, 10, "pad")  # type: ignore[arg-type]
+
+
+def test_near_depth_is_bright_and_missing_depth_black():
+    # Disparities 1, 0.5 and 0.25: the middle one lies a third of the way up.
+    depth = torch.tensor([[[1.0, 2.0, 4.0, 0.0, torch.inf]]])
+    drawn = depth_to_pictures(depth)
+    assert drawn.shape == (1, 3, 1, 5)
+    assert drawn[0, 0, 0].tolist() == pytest.approx([1.0, 0.1 + 0.9 / 3, 0.1, 0.0, 0.0])
+
+
+def test_linear_depth_ends_at_the_farthest_point_of_the_clip():
+    depth = torch.tensor([[[1.0, 0.0]], [[4.0, torch.nan]]])
+    assert depth_to_linear(depth).flatten().tolist() == pytest.approx([0.25, 0, 1, 0])
+
+
+def test_depth_without_data_is_black():
+    assert depth_to_pictures(torch.zeros(1, 2, 3)).max() == 0
+    assert depth_to_linear(torch.zeros(1, 2, 3)).max() == 0
