@@ -2,9 +2,9 @@
 
     python tests/data/make_golden_slice.py ../shared/golden
 
-Nothing is recomputed. Whole cases, optional debug tensors and intermediate steps are left out, and the manifests
-are cut to what is left, so that the result is a golden set of the same form. The point renders lose frames and
-every point that lies outside the views kept.
+Nothing is recomputed. Whole cases, optional debug tensors and intermediate steps are left out, and the
+manifests are cut to what is left, so that the result is a golden set of the same form. The point renders lose
+frames and every point that lies outside the views kept.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WEIGHTS = [
 GOLDENS: dict[str, list[str]] = {
     "inputs_a": [],
     "g1_control_branch": ["rope_*", "patch_tokens"],
-    "g2_uni3c_branch": ["camera", "cam7*"],
+    "g2_uni3c_branch": ["cam7_interp.*"],
     "g3_camera_a": ["dbg.*"],
     "g4_memory_a_update": ["dbg.*"],
     "g4_memory_a_noupdate": ["dbg.*"],

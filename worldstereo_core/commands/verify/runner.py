@@ -17,14 +17,11 @@ from types import ModuleType
 from torch import Tensor
 
 from ...checks import WorldStereoError
+from ..outcome import CannotRun
 from .checks import Check, compare_all, failed
 from .golden import FAMILIES, Golden, GoldenError, family_number, find_goldens, read_golden
 
 ADAPTERS = ("diffusers", "comfy")
-
-
-class CannotRun(WorldStereoError):
-    """Nothing could be verified at all: the folder or a library is missing."""
 
 
 @dataclass(frozen=True)

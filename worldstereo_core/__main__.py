@@ -1,0 +1,71 @@
+"""The headless command: python -m worldstereo_core demo | verify | render | generate | export."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+from . import __version__
+from .commands import demo, export, generate, render, verify
+
+DESCRIPTION = """\
+One picture, a camera path, consistent clips and a 3D world: WorldStereo 2.0 without ComfyUI.
+
+  demo      draw an example scene and run the whole path on it with tiny random weights
+  render    draw a photo's points along a camera path (no model needed)
+  generate  clips, a point cloud and a memory from a photo, its depth and camera paths
+  export    write a memory's points as PLY
+  verify    recompute golden results and compare
+
+Exit code 0: done; 1: failed; 2: could not run (a file, a library or an argument is missing or wrong)."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m worldstereo_core",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (demo, render, generate, export, verify):
+        command.add_parser(commands)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; errors of the input become one readable line."""
+    args = make_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        # Imported here so that --help works before anything is installed.
+        from .checks import WorldStereoError
+        from .commands.outcome import CannotRun
+    except ModuleNotFoundError as error:
+        print(f"error: {error.name} is not installed: pip install '.[headless]'", file=sys.stderr)
+        return 2
+    try:
+        return args.run(args)
+    except (CannotRun, ModuleNotFoundError) as error:
+        print(f"error: {_explain(error)}", file=sys.stderr)
+        return 2
+    except (WorldStereoError, OSError) as error:
+        if os.environ.get("WORLDSTEREO_TRACEBACK"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written half", file=sys.stderr)
+        return 130
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed: pip install '.[headless]'"
+    return str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

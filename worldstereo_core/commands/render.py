@@ -1,0 +1,156 @@
+"""render: draw the points of one photo along a camera path. Needs no model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..geometry.cameras import Cameras
+    from .scene_files import Source
+
+DESCRIPTION = """\
+Lift a photo to points with its depth and draw them from every camera of a camera.json: the pictures, and the masks
+of what the photo never saw, that a WorldStereo model takes as its guide. Needs no model.
+
+Writes into the output folder, at the size that camera.json's K refers to:
+  frame_0000.png …  the points; grey where nothing was seen
+  mask_0000.png …   255 = hole
+  render.mp4        the frames at 16 per second
+Either all of these are written or none."""
+
+EPILOG = """\
+The source camera is K and w2c of the depth NPZ when it has them, else frame 0 of camera.json.
+
+example:
+  python -m worldstereo_core render --image photo.png --depth depth.npz --camera camera.json --output out"""
+
+FRAMES_PER_SECOND = 16
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "render",
+        help="draw a photo's points along a camera path",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--image", type=Path, required=True, help="the photo (PNG, JPEG, WebP)")
+    parser.add_argument(
+        "--depth",
+        type=Path,
+        required=True,
+        help="its depth, camera z in the units of the cameras, 0 = no data: NPZ (depth, optional K and w2c), NPY, "
+        "EXR or 16-bit PNG",
+    )
+    parser.add_argument(
+        "--camera", type=Path, required=True, help="camera.json with extrinsic (w2c) and intrinsic (K)"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder for the frames, masks and video")
+    add_render_options(parser)
+    parser.add_argument(
+        "--paste-first",
+        action="store_true",
+        help="put the photo itself in place of frame 0 and clear its mask",
+    )
+    parser.set_defaults(run=run)
+
+
+def add_render_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the point renderer, shared by the commands that draw."""
+    parser.add_argument(
+        "--radius", type=float, default=0.008, help="point radius, in half short sides of the picture (0.008)"
+    )
+    parser.add_argument(
+        "--points-per-pixel",
+        type=int,
+        default=8,
+        help="nearest points blended in each pixel (8; official: 20)",
+    )
+    parser.add_argument(
+        "--edge-threshold",
+        type=float,
+        default=0.35,
+        help="drop points at depth edges sharper than this; higher drops more, 0 drops none (0.35)",
+    )
+    parser.add_argument(
+        "--edge-mode",
+        choices=("masked", "official"),
+        default="masked",
+        help="masked ignores pixels without depth when looking for edges; official is the released behaviour (masked)",
+    )
+    parser.add_argument(
+        "--far-contraction",
+        type=float,
+        default=8.0,
+        help="pull depth beyond this many medians nearer; 0 leaves it (8)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from .scene_files import read_cameras, read_source
+    from .staging import staged_folder
+
+    cameras = read_cameras("--camera", args.camera)
+    source = read_source(args.image, args.depth, cameras)
+    frames, masks = draw(source, cameras, args)
+    if args.paste_first:
+        frames[0], masks[0] = _fit(source.image, cameras.height, cameras.width), 0.0
+    with staged_folder(args.output, replaces=("frame_*.png", "mask_*.png")) as stage:
+        write_render(stage, frames, masks)
+    print(
+        f"{args.output}: {len(frames)} frames of {cameras.height} x {cameras.width} (height x width), "
+        f"{100 * float(masks.mean()):.1f} % holes"
+    )
+    return 0
+
+
+def draw(source: Source, cameras: Cameras, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """Frames [T, 3, H, W] cut to 8 bits and masks [T, H, W], 1 = hole."""
+    from ..geometry.point_cloud import depth_to_points
+    from ..geometry.render import render_points
+    from .progress import progress_bar
+
+    points = depth_to_points(
+        source.image,
+        source.depth,
+        source.K,
+        source.w2c,
+        edge_threshold=args.edge_threshold,
+        edge_mode=args.edge_mode,
+        far_contraction=args.far_contraction,
+    )
+    with progress_bar(f"render {points.num_points:,} points") as progress:
+        rendered = render_points(
+            points, cameras, radius=args.radius, points_per_pixel=args.points_per_pixel, progress=progress
+        )
+    return floor_to_bytes(rendered.image), rendered.hole_mask
+
+
+def floor_to_bytes(image: Tensor) -> Tensor:
+    """Cut 0..1 to steps of 1/255, downwards, as the released pipeline writes its renders."""
+    return (image * 255).floor().clamp(0, 255) / 255
+
+
+def write_render(folder: Path, frames: Tensor, masks: Tensor) -> None:
+    from ..formats.images import write_png
+    from ..formats.video import write_mp4
+
+    for number, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
+        write_png(folder / f"frame_{number:04d}.png", frame)
+        write_png(folder / f"mask_{number:04d}.png", mask[None])
+    write_mp4(folder / "render.mp4", frames, fps=FRAMES_PER_SECOND)
+
+
+def _fit(image: Tensor, height: int, width: int) -> Tensor:
+    from torch.nn.functional import interpolate
+
+    if image.shape[-2:] == (height, width):
+        return image
+    return interpolate(image[None], (height, width), mode="bicubic", antialias=True, align_corners=False)[
+        0
+    ].clamp(0, 1)

@@ -1,0 +1,101 @@
+"""Read a photo, its depth and a camera file together, and refuse what does not fit together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checks import PathError, ShapeError, WorldStereoError
+from ..geometry.cameras import Cameras, check_cameras, scale_K
+from .outcome import CannotRun
+
+
+@dataclass(frozen=True)
+class Source:
+    """One photo with geometry.
+
+    Attributes:
+        image: [3, H, W] in 0..1.
+        depth: [H, W] camera z in scene units, 0 = no data.
+        K: [3, 3], pixels of H x W.
+        w2c: [4, 4].
+    """
+
+    image: Tensor
+    depth: Tensor
+    K: Tensor
+    w2c: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.shape[-2], self.image.shape[-1]
+
+
+def require_file(option: str, path: Path) -> Path:
+    if not path.is_file():
+        raise CannotRun(f"{option}: no file {path}. Check the path.")
+    return path
+
+
+def read_cameras(option: str, path: Path) -> Cameras:
+    from ..formats.camera_json import read_camera_json
+
+    cameras = read_camera_json(require_file(option, path))
+    check_cameras(f"{option} {path.name}", cameras)
+    return cameras
+
+
+def read_source(
+    image_path: Path, depth_path: Path, first: Cameras | None, fov_deg: float | None = None
+) -> Source:
+    """Read image and depth and find the camera they were taken with.
+
+    The camera is the depth file's own ``K`` and ``w2c`` where it carries them, else the first camera of `first`,
+    else the identity with a horizontal field of view of `fov_deg` degrees.
+
+    Raises: WorldStereoError if sizes disagree or no camera is known.
+    """
+    from ..formats.depth_files import read_depth
+    from ..formats.images import read_image
+
+    image = read_image(require_file("--image", image_path))
+    stored = read_depth(require_file("--depth", depth_path))
+    height, width = image.shape[-2:]
+    if tuple(stored.depth.shape) != (height, width):
+        raise ShapeError(
+            f"--depth: {depth_path.name} is {stored.depth.shape[-2]} x {stored.depth.shape[-1]} (height x width), "
+            f"{image_path.name} is {height} x {width}. Use the depth of this very image, at its size."
+        )
+    K, w2c = stored.K, stored.w2c
+    if K is None and fov_deg is not None:
+        from ..geometry.cameras import fov_to_K
+
+        K = fov_to_K(float(torch.deg2rad(torch.tensor(fov_deg))), height, width)
+    if K is None:
+        K = _first_K(first, image_path, height, width)
+    if w2c is None:
+        w2c = first.w2c[0] if first is not None else torch.eye(4)
+    source = Source(image.float(), stored.depth.float(), K.float(), w2c.float())
+    check_cameras(
+        f"source camera of {image_path.name}", Cameras(source.w2c[None], source.K[None], height, width)
+    )
+    return source
+
+
+def _first_K(first: Cameras | None, image_path: Path, height: int, width: int) -> Tensor:
+    if first is None:
+        raise WorldStereoError(
+            "--depth: the file has no K and no camera.json is given. Pass --fov (horizontal, degrees) or an NPZ "
+            "with the keys depth and K."
+        )
+    # One pixel of rounding is allowed when a photo was resized to whole pixels.
+    if abs(width * first.height - height * first.width) > max(first.height, first.width):
+        raise PathError(
+            f"--camera: K refers to {first.height} x {first.width} (height x width), {image_path.name} is "
+            f"{height} x {width}, another shape. Crop the image as the cameras expect, or store the image's own K "
+            "in the depth NPZ."
+        )
+    return scale_K(first.K[:1], (first.height, first.width), (height, width))[0]
