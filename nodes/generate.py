@@ -61,18 +61,6 @@ class ApplyControl(io.ComfyNode):
                 stage_input("early", "first"),
                 stage_input("middle", "second"),
                 stage_input("late", "last"),
-                io.Float.Input(
-                    "reference_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    optional=True,
-                    advanced=True,
-                    tooltip="How much the clip looks at the reference views: 1 = released, 0 = as if "
-                    "there were "
-                    "none. Memory files only.",
-                ),
             ],
             outputs=[io.Model.Output("model", tooltip="The model with control; wire it to the sampler.")],
         )
@@ -89,7 +77,6 @@ class ApplyControl(io.ComfyNode):
         early=1.0,
         middle=1.0,
         late=1.0,
-        reference_strength=1.0,
     ) -> io.NodeOutput:
         raise NotImplementedError
 

@@ -104,6 +104,14 @@ class RetrieveReferences(io.ComfyNode):
                     default="frustum overlap",
                     tooltip="How views are compared: the share of space that both cameras see, as released.",
                 ),
+                io.Int.Input(
+                    "frames",
+                    default=21,
+                    min=2,
+                    max=1024,
+                    tooltip="Key frames of the clip, as in WorldStereo Image to Key Frames. A longer trajectory is "
+                    "sampled down to it, and that is said.",
+                ),
             ],
             outputs=[
                 ReferencesSocket.Output(
@@ -114,5 +122,7 @@ class RetrieveReferences(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, memory, trajectory, max_references=8, method="frustum overlap") -> io.NodeOutput:
+    def execute(
+        cls, memory, trajectory, max_references=8, method="frustum overlap", frames=21
+    ) -> io.NodeOutput:
         raise NotImplementedError
