@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .checks import ShapeError, WorldStereoError
+from .geometry.trajectory import evenly_spaced_frames
 
 # (height, width); a checkpoint's config may bring its own list as `scale_map`.
 RESOLUTION_BUCKETS: tuple[tuple[int, int], ...] = (
@@ -64,9 +65,7 @@ def select_keyframes(num_frames: int, num_keyframes: int = NUM_KEYFRAMES) -> lis
         )
     if num_frames <= num_keyframes:
         return list(range(num_frames))
-    if num_keyframes == 1:
-        return [0]
-    return [index * (num_frames - 1) // (num_keyframes - 1) for index in range(num_keyframes)]
+    return evenly_spaced_frames(num_frames, num_keyframes)
 
 
 def sample_align_frames(num_frames: int, count: int) -> list[int]:
