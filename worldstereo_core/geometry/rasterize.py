@@ -1,9 +1,9 @@
 """Which points cover which pixels: the K nearest of every pixel, exactly, in bounded memory.
 
 The image is cut into bands of rows. Within a band the points, sorted by depth once per frame, spread a square
-stamp of candidate pixels each; a stable sort by pixel number leaves the candidates of a pixel in depth order, so
-that its first K are the K nearest. Points are taken in chunks from near to far, and those whose stamp holds only
-pixels that already have their K are left out.
+stamp of candidate pixels each; a stable sort by pixel number leaves the candidates of a pixel in depth order,
+so that its first K are the K nearest. Points are taken in chunks from near to far; those whose stamp holds
+only pixels that already have their K are left out.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..checks import WorldStereoError, check_shape
 # Pixels of one band. On a CPU their numbers must fit int16, which torch sorts by radix, ten times faster than
 # int64; on a GPU a whole ordinary frame is one band.
 CPU_BAND_PIXELS, GPU_BAND_PIXELS = 2**15 - 1, 2**20
-# Candidates handled at once, about 40 bytes each: on a CPU more fall out of the cache, on a GPU fewer leave it idle.
+# Candidates handled at once, about 40 bytes each: more fall out of a CPU's cache, fewer leave a GPU idle.
 CPU_CANDIDATES, GPU_CANDIDATES = 2**20, 2**24
-# Pixels added around a stamp, so that rounding of a position never loses a pixel; the radius decides in the end.
+# Pixels added around a stamp, so that rounding never loses a candidate; the radius decides in the end.
 STAMP_MARGIN = 1e-3
 
 
@@ -81,8 +81,8 @@ def rasterize_points(
         K: [3, 3], pixels of a height x width image.
         w2c: [4, 4].
         height, width: pixels.
-        radius: of a point's disc on the image, in units of half the shorter side (0.008 of 480 rows = 1.92 px).
-            A pixel is covered if its centre is nearer than this; the disc does not shrink with distance.
+        radius: of a point's disc on the image, in units of half the shorter side (0.008 of 480 rows is
+            1.92 px). A pixel is covered if its centre is nearer; the disc does not shrink with distance.
         points_per_pixel: how many are kept.
 
     Returns:
@@ -109,6 +109,7 @@ def project_and_sort(
     """Project world points [N, 3] into one camera; keep those whose disc meets the image, in depth order."""
     reach = radius * min(height, width) / 2
     # Written out by coordinate: a matrix product may run in TF32 or bfloat16 on a GPU, half a pixel off.
+    xyz = xyz.float()
     X, Y, Z = _transform(w2c.to(xyz), *xyz.T.contiguous())
     x, y, z = _transform(K.to(xyz), X, Y, Z)
     # z = 0 divides to infinity or NaN, which fails the comparisons below.
@@ -135,7 +136,8 @@ def rasterize_bands(
         The rows of a band, and its Fragments [rows * width, points_per_pixel].
     """
     on_cpu = points.x.device.type == "cpu"
-    rows_per_band = max(1, min(height, (CPU_BAND_PIXELS if on_cpu else GPU_BAND_PIXELS) // width))
+    band_pixels, budget = (CPU_BAND_PIXELS, CPU_CANDIDATES) if on_cpu else (GPU_BAND_PIXELS, GPU_CANDIDATES)
+    rows_per_band = max(1, min(height, band_pixels // width))
     reach = radius * min(height, width) / 2
     for first in range(0, height, rows_per_band):
         rows = slice(first, min(first + rows_per_band, height))
@@ -144,7 +146,7 @@ def rasterize_bands(
         stamp = _Stamp.of(radius, height, width, rows)
         yield (
             rows,
-            _rasterize_band(near, stamp, points_per_pixel, CPU_CANDIDATES if on_cpu else GPU_CANDIDATES),
+            _rasterize_band(near, stamp, points_per_pixel, budget),
         )
 
 
@@ -176,7 +178,7 @@ def _rasterize_band(points: ProjectedPoints, stamp: _Stamp, points_per_pixel: in
         filled += counts
 
         num_chunks += 1
-        # Looking through all that is left costs as much as a few chunks: worth it after the 1st, 2nd, 4th, 8th ...
+        # Looking through all that is left costs as much as a chunk: done after the 1st, 2nd, 4th, 8th chunk.
         if len(points) and num_chunks.bit_count() == 1:
             points = points.take(torch.nonzero(stamp.meets(points, filled < points_per_pixel))[:, 0])
     return Fragments(index, depth, distance2)

@@ -82,8 +82,8 @@ def render_points(
             logger.warning("No point reaches the confidence %g: every pixel is a hole.", min_confidence)
 
     height, width = cameras.height, cameras.width
-    image = points.xyz.new_empty((num_frames, height, width, 3))
-    depth = points.xyz.new_empty((num_frames, height, width))
+    image = points.rgb.new_empty((num_frames, 3, height, width))
+    depth = points.rgb.new_empty((num_frames, height, width))
     hole_mask = torch.empty_like(depth)
     for frame in range(num_frames):
         projected = project_and_sort(points.xyz, cameras.K[frame], cameras.w2c[frame], height, width, radius)
@@ -91,12 +91,12 @@ def render_points(
             colour, weight = composite(fragments, points.rgb, radius)
             hole = fragments.index[:, 0] < 0
             colour = torch.where(hole[:, None], hole_colour, colour + FADE * (1 - weight[:, None]))
-            image[frame, rows] = colour.reshape(-1, width, 3)
+            image[frame, :, rows] = colour.T.reshape(3, -1, width)
             hole_mask[frame, rows] = hole.reshape(-1, width).to(hole_mask.dtype)
             depth[frame, rows] = fragments.depth[:, 0].masked_fill(hole, 0).reshape(-1, width)
         if progress is not None:
             progress(frame + 1, num_frames)
-    return RenderedFrames(image.permute(0, 3, 1, 2).contiguous(), hole_mask, depth)
+    return RenderedFrames(image, hole_mask, depth)
 
 
 def _check_cameras(cameras: Cameras) -> int:
