@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from .scene_files import Source
 
 DESCRIPTION = """\
-Lift a photo to points with its depth and draw them from every camera of a camera.json: the pictures, and the masks
-of what the photo never saw, that a WorldStereo model takes as its guide. Needs no model.
+Lift a photo to points with its depth and draw them from every camera of a camera.json: the pictures, and the
+masks of what the photo never saw, that a WorldStereo model takes as its guide. Needs no model.
 
 Writes into the output folder, at the size that camera.json's K refers to:
   frame_0000.png …  the points; grey where nothing was seen
@@ -44,8 +44,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--depth",
         type=Path,
         required=True,
-        help="its depth, camera z in the units of the cameras, 0 = no data: NPZ (depth, optional K and w2c), NPY, "
-        "EXR or 16-bit PNG",
+        help="its depth, camera z in the units of the cameras, 0 = no data: NPZ (depth, optional K and w2c), "
+        "NPY, EXR or 16-bit PNG",
     )
     parser.add_argument(
         "--camera", type=Path, required=True, help="camera.json with extrinsic (w2c) and intrinsic (K)"
@@ -69,19 +69,20 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
         "--points-per-pixel",
         type=int,
         default=8,
-        help="nearest points blended in each pixel (8; official: 20)",
+        help="nearest points blended per pixel (8; official: 20)",
     )
     parser.add_argument(
         "--edge-threshold",
         type=float,
         default=0.35,
-        help="drop points at depth edges sharper than this; higher drops more, 0 drops none (0.35)",
+        help="drop points at depth edges; higher drops more, 0 drops none (0.35)",
     )
     parser.add_argument(
         "--edge-mode",
         choices=("masked", "official"),
         default="masked",
-        help="masked ignores pixels without depth when looking for edges; official is the released behaviour (masked)",
+        help="masked looks for edges between pixels with depth; official is the released behaviour, which "
+        "misses them as soon as a pixel has no depth (masked)",
     )
     parser.add_argument(
         "--far-contraction",

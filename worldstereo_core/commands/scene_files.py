@@ -53,8 +53,8 @@ def read_source(
 ) -> Source:
     """Read image and depth and find the camera they were taken with.
 
-    The camera is the depth file's own ``K`` and ``w2c`` where it carries them, else the first camera of `first`,
-    else the identity with a horizontal field of view of `fov_deg` degrees.
+    The camera is the depth file's own ``K`` and ``w2c`` where it carries them, else the first camera of
+    `first`, else the identity with a horizontal field of view of `fov_deg` degrees.
 
     Raises: WorldStereoError if sizes disagree or no camera is known.
     """
@@ -66,8 +66,8 @@ def read_source(
     height, width = image.shape[-2:]
     if tuple(stored.depth.shape) != (height, width):
         raise ShapeError(
-            f"--depth: {depth_path.name} is {stored.depth.shape[-2]} x {stored.depth.shape[-1]} (height x width), "
-            f"{image_path.name} is {height} x {width}. Use the depth of this very image, at its size."
+            f"--depth: {depth_path.name} is {stored.depth.shape[-2]} x {stored.depth.shape[-1]} (height x "
+            f"width), {image_path.name} is {height} x {width}. Use the depth of this very image, at its size."
         )
     K, w2c = stored.K, stored.w2c
     if K is None and fov_deg is not None:
@@ -88,14 +88,14 @@ def read_source(
 def _first_K(first: Cameras | None, image_path: Path, height: int, width: int) -> Tensor:
     if first is None:
         raise WorldStereoError(
-            "--depth: the file has no K and no camera.json is given. Pass --fov (horizontal, degrees) or an NPZ "
-            "with the keys depth and K."
+            "--depth: the file has no K and no camera.json is given. Pass --fov (horizontal, degrees) or an "
+            "NPZ with the keys depth and K."
         )
     # One pixel of rounding is allowed when a photo was resized to whole pixels.
     if abs(width * first.height - height * first.width) > max(first.height, first.width):
         raise PathError(
             f"--camera: K refers to {first.height} x {first.width} (height x width), {image_path.name} is "
-            f"{height} x {width}, another shape. Crop the image as the cameras expect, or store the image's own K "
-            "in the depth NPZ."
+            f"{height} x {width}, another shape. Crop the image as the cameras expect, or store the image's "
+            "own K in the depth NPZ."
         )
     return scale_K(first.K[:1], (first.height, first.width), (height, width))[0]
