@@ -64,8 +64,8 @@ def test_a_first_camera_in_the_middle_doubles_translations():
 
 def test_the_median_of_an_even_count_is_the_lower_middle():
     # 50 centres at x = 0, 49 at 1, one at 10.5. 97 % of the distances from the median are at most 1 either
-    # way, so cameras further than 10 are left out of the mean. From the lower middle, 0, the last one is left out;
-    # from the upper middle, 1, it would not be.
+    # way, so cameras further than 10 are left out of the mean: from the lower middle, 0, the last one is,
+    # from the upper middle, 1, it is not.
     centers = [(0.0, 0.0, 0.0)] * 50 + [(1.0, 0.0, 0.0)] * 49 + [(10.5, 0.0, 0.0)]
     normalized = centers_of(normalize_camera_centers(cameras_at(*centers), 100, scale=1.0))
     mean = 49 / 99
