@@ -1,0 +1,172 @@
+"""A geometric memory as one safetensors file: every number bit by bit, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checks import WorldStereoError
+from ..geometry.point_cloud import PointCloud
+from .memory import GeometricMemory
+from .view import View
+
+FORMAT = "worldstereo-memory"
+VERSION = 1
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
+_ADVICE = "Choose a file written by Save Geometric Memory, or save the memory again."
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; it takes ``path``'s place on success and is removed on failure."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_memory(path: str | Path, memory: GeometricMemory) -> None:
+    """Write a memory to one file.
+
+    Args:
+        path: where to; an existing file is replaced only once the new one is complete. Missing folders are
+            made.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    tensors: dict[str, Tensor] = {
+        "points.xyz": memory.points.xyz,
+        "points.rgb": memory.points.rgb,
+        "points.confidence": memory.points.confidence,
+        "points.clip": memory.points.clip,
+    }
+    if memory.points.normal is not None:
+        tensors["points.normal"] = memory.points.normal
+    if memory.views:
+        tensors["views.w2c"] = torch.stack([view.w2c for view in memory.views])
+        tensors["views.K"] = torch.stack([view.K for view in memory.views])
+    for index, view in enumerate(memory.views):
+        tensors[f"views.{index:06d}.image"] = view.image
+        if view.depth is not None:
+            tensors[f"views.{index:06d}.depth"] = view.depth
+    facts = {
+        "views": [{"name": view.name, "clip": view.clip} for view in memory.views],
+        "median_depth": memory.median_depth,
+        # JSON has no infinity.
+        "far_limit": None if math.isinf(memory.far_limit) else memory.far_limit,
+        "history": list(memory.history),
+    }
+    metadata = {"format": FORMAT, "version": str(VERSION), "memory": json.dumps(facts)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        save_file({name: _own_storage(tensor) for name, tensor in tensors.items()}, part, metadata)
+
+
+def load_memory(path: str | Path) -> GeometricMemory:
+    """Read a memory that ``save_memory`` wrote, onto the CPU.
+
+    Raises: WorldStereoError if the file is missing, damaged, of another kind or of a newer version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    _check_kind(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = _read_facts(path, file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise WorldStereoError(
+            f"memory file {path.name}: got {path.stat().st_size} bytes that are not a complete safetensors "
+            f"file ({error}); expected a saved geometric memory. The file is damaged or was cut off while "
+            f"copying. {_ADVICE}"
+        ) from error
+    try:
+        return _assemble(facts, tensors)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise WorldStereoError(
+            f"memory file {path.name}: its contents do not fit together ({error}). The file was edited or "
+            f"damaged. {_ADVICE}"
+        ) from error
+
+
+def _own_storage(tensor: Tensor) -> Tensor:
+    """The tensor on the CPU, copied if it is a part of something larger: shared memory cannot be saved."""
+    tensor = tensor.detach().cpu().contiguous()
+    is_whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor if is_whole else tensor.clone()
+
+
+def _check_kind(path: Path) -> None:
+    if not path.is_file():
+        raise WorldStereoError(
+            f"memory file: there is no file {path}. Check the name and the folder, or save a memory first."
+        )
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(_PICKLE_STARTS):
+        raise WorldStereoError(
+            f"memory file {path.name}: got a pickled PyTorch file, expected safetensors. Pickled files can "
+            f"run code when opened and are never read here. {_ADVICE}"
+        )
+
+
+def _read_facts(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    found = metadata.get("format")
+    if found != FORMAT:
+        raise WorldStereoError(
+            f'memory file {path.name}: got a safetensors file of format "{found}", expected "{FORMAT}". '
+            f"It looks like another kind of file, such as a model. {_ADVICE}"
+        )
+    version = metadata.get("version", "")
+    if not version.isdigit() or int(version) > VERSION:
+        raise WorldStereoError(
+            f"memory file {path.name}: got format version {version or 'missing'}, expected at most {VERSION}"
+            ". It was written by a newer WorldStereo: update this one."
+        )
+    try:
+        return json.loads(metadata["memory"])
+    except (KeyError, ValueError) as error:
+        raise WorldStereoError(
+            f"memory file {path.name}: its description is missing or not JSON ({error}). {_ADVICE}"
+        ) from error
+
+
+def _assemble(facts: dict[str, Any], tensors: dict[str, Tensor]) -> GeometricMemory:
+    points = PointCloud(
+        xyz=tensors["points.xyz"],
+        rgb=tensors["points.rgb"],
+        confidence=tensors["points.confidence"],
+        clip=tensors["points.clip"],
+        normal=tensors.get("points.normal"),
+    )
+    views = tuple(
+        View(
+            image=tensors[f"views.{index:06d}.image"],
+            w2c=tensors["views.w2c"][index],
+            K=tensors["views.K"][index],
+            name=str(view["name"]),
+            clip=int(view["clip"]),
+            depth=tensors.get(f"views.{index:06d}.depth"),
+        )
+        for index, view in enumerate(facts["views"])
+    )
+    far_limit = facts["far_limit"]
+    return GeometricMemory(
+        points=points,
+        views=views,
+        median_depth=float(facts["median_depth"]),
+        far_limit=math.inf if far_limit is None else float(far_limit),
+        history=tuple(facts["history"]),
+    )

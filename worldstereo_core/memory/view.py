@@ -1,0 +1,70 @@
+"""One picture of the stereo bank with its camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..checks import WorldStereoError
+
+# Interpolation and bf16 decoding overshoot 0..1 by this much; more means another range.
+_OVERSHOOT = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One picture of the stereo bank with its camera.
+
+    Attributes:
+        image: [3, H, W] uint8.
+        w2c: [4, 4] float32.
+        K: [3, 3] float32, pixels of this view's own H x W.
+        name: e.g. "image" or "clip_01/0003".
+        clip: 0 for the input image, then 1, 2, ...
+        depth: [H, W] float32 camera z in scene units, 0 = no data, or None. Far depth is contracted exactly
+            as the memory's points are, so depth and points agree.
+    """
+
+    image: Tensor
+    w2c: Tensor
+    K: Tensor
+    name: str
+    clip: int = 0
+    depth: Tensor | None = None
+
+    @property
+    def height(self) -> int:
+        return self.image.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.image.shape[2]
+
+    def to(self, device: torch.device | str) -> View:
+        """Return the view on another device."""
+        return replace(
+            self,
+            image=self.image.to(device),
+            w2c=self.w2c.to(device),
+            K=self.K.to(device),
+            depth=None if self.depth is None else self.depth.to(device),
+        )
+
+
+def image_to_bytes(name: str, image: Tensor) -> Tensor:
+    """Round pictures in 0..1 to 8 bits, any shape.
+
+    Args:
+        name: the input as the user sees it.
+
+    Raises: WorldStereoError if values are not finite or clearly outside 0..1.
+    """
+    low, high = float(image.amin()), float(image.amax())
+    if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT):
+        raise WorldStereoError(
+            f"{name}: got values from {low:.4g} to {high:.4g}, expected 0 to 1. "
+            "Rescale the picture; values that are not numbers come from a failed decode."
+        )
+    return (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
