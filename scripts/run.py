@@ -5,9 +5,9 @@
     python3 scripts/run.py test      every test this machine can run; further arguments go to pytest
     python3 scripts/run.py setup     only the environment
 
-Works on Linux, macOS and Windows with Python 3.10 or newer; no GPU, no ComfyUI. The environment is .venv in the
-repository (WORLDSTEREO_VENV names another folder). A torch that the running Python already has is used as it
-is; otherwise the CPU build is installed. Everything comes from package registries.
+Works on Linux, macOS and Windows with Python 3.10 or newer; no GPU, no ComfyUI. The environment is .venv in
+the repository (WORLDSTEREO_VENV names another folder). A torch that the running Python already has is used as
+it is; otherwise the CPU build is installed. Everything comes from package registries.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def make_environment() -> None:
     else:
         install_torch()
     print("installing what is left", flush=True)
-    pip(["install", "--quiet", "--editable", f"{ROOT}[headless,test]"])
+    pip(["install", "-qq", "--editable", f"{ROOT}[headless,test]"])
     marker.write_text(key)
 
 
@@ -100,13 +100,13 @@ def install_torch() -> None:
     """Install torch's CPU build; on Linux the registry's own torch brings gigabytes of CUDA libraries."""
     print("installing torch (CPU build)", flush=True)
     if sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"):
-        quick = ["install", "--quiet", "--retries", "1", "--timeout", "30"]
+        quick = ["install", "-qq", "--retries", "1", "--timeout", "30"]
         if pip([*quick, f"torch=={TESTED_TORCH}+cpu"], may_fail=True):
             return
         if pip([*quick, "--index-url", CPU_INDEX, "torch"], may_fail=True):
             return
         print("no CPU build found; taking the registry's torch, which is larger", flush=True)
-    pip(["install", "--quiet", "torch"])
+    pip(["install", "-qq", "torch"])
 
 
 def pip(arguments: list[str], may_fail: bool = False) -> bool:

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from .scene_files import read_cameras, read_source
     from .staging import staged_folder
 
-    cameras = read_cameras("--camera", args.camera)
+    cameras = read_cameras("--camera", args.camera, args.image)
     source = read_source(args.image, args.depth, cameras)
     frames, masks = draw(source, cameras, args)
     if args.paste_first:

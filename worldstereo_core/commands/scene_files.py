@@ -40,12 +40,13 @@ def require_file(option: str, path: Path) -> Path:
     return path
 
 
-def read_cameras(option: str, path: Path) -> Cameras:
+def read_cameras(option: str, path: Path, image_path: Path) -> Cameras:
+    """Read a camera.json; one that does not say its picture size means the image's."""
     from ..formats.camera_json import read_camera_json
+    from ..formats.images import read_image
 
-    cameras = read_camera_json(require_file(option, path))
-    check_cameras(f"{option} {path.name}", cameras)
-    return cameras
+    size = read_image(require_file("--image", image_path)).shape[-2:]
+    return read_camera_json(require_file(option, path), size=(size[0], size[1]))
 
 
 def read_source(
