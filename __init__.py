@@ -11,7 +11,7 @@ async def comfy_entrypoint():
     from comfy_api.latest import ComfyExtension
 
     from .nodes import NODES
-    from .nodes.files import register_model_folder
+    from .worldstereo_core.adapters.comfy.loader import register_model_folder
 
     register_model_folder()
 

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+import logging
+import math
 
-from .files import check_input_file, fingerprint, list_files
+import torch
+from comfy_api.latest import io, ui
+
+from ..worldstereo_core.formats.camera_json import read_camera_json, write_camera_json
+from ..worldstereo_core.geometry.cameras import Cameras, fov_to_K
+from ..worldstereo_core.geometry.trajectory import (
+    EASINGS,
+    PRESETS,
+    Trajectory,
+    build_trajectory,
+)
+from ..worldstereo_core.memory.memory import GeometricMemory
+from .files import check_input_file, fingerprint, input_path, list_files, output_path
 from .io_types import MemorySocket, TrajectorySocket
 
-PRESETS = (
-    "static",
-    "dolly in",
-    "dolly out",
-    "truck left",
-    "truck right",
-    "pedestal up",
-    "pedestal down",
-    "pan left",
-    "pan right",
-    "tilt up",
-    "tilt down",
-    "roll left",
-    "roll right",
-    "orbit left",
-    "orbit right",
-    "orbit up",
-    "orbit down",
-    "spiral",
-    "zoom in",
-    "zoom out",
-)
-EASINGS = ("linear", "smooth", "ease in", "ease out")
+logger = logging.getLogger(__name__)
+
+# Picture size where neither a memory nor the user gives one: the widest bucket of the released models.
+DEFAULT_SIZE = (480, 768)
+
+
+def start_camera(memory: GeometricMemory | None, continue_from: Trajectory | None, fov_deg: float) -> Cameras:
+    """The one camera that a new trajectory starts with."""
+    if continue_from is not None:
+        return continue_from.cameras[-1]
+    if memory is not None:
+        view = memory.views[0]
+        return Cameras(view.w2c[None], view.K[None], view.height, view.width)
+    height, width = DEFAULT_SIZE
+    return Cameras(torch.eye(4)[None], fov_to_K(math.radians(fov_deg), height, width)[None], height, width)
+
+
+def fewer_frames(trajectory: Trajectory, frames: int) -> Trajectory:
+    """A longer trajectory sampled down to so many frames, which is logged; a shorter one as it is."""
+    if trajectory.num_frames <= frames:
+        return trajectory
+    logger.info(
+        "WorldStereo: trajectory %s has %d frames and is sampled down to %d, first and last kept.",
+        trajectory.name,
+        trajectory.num_frames,
+        frames,
+    )
+    return trajectory.resampled(frames)
 
 
 class BuildTrajectory(io.ComfyNode):
@@ -179,21 +197,46 @@ class BuildTrajectory(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        preset,
-        amount_deg=30.0,
-        distance=0.5,
-        easing="smooth",
-        frames=21,
-        focal_end=1.0,
-        width=0,
-        height=0,
-        memory=None,
-        continue_from=None,
-        fov_deg=60.0,
-        fps=16.0,
-        unit="median depth",
+        preset: str,
+        amount_deg: float = 30.0,
+        distance: float = 0.5,
+        easing: str = "smooth",
+        frames: int = 21,
+        focal_end: float = 1.0,
+        width: int = 0,
+        height: int = 0,
+        memory: GeometricMemory | None = None,
+        continue_from: Trajectory | None = None,
+        fov_deg: float = 60.0,
+        fps: float = 16.0,
+        unit: str = "median depth",
     ) -> io.NodeOutput:
-        raise NotImplementedError
+        start = start_camera(memory, continue_from, fov_deg)
+        start = start.resized(height or start.height, width or start.width)
+        scale = 1.0 if memory is None else memory.median_depth
+        trajectory = build_trajectory(
+            preset,
+            start=(start.w2c[0], start.K[0]),
+            height=start.height,
+            width=start.width,
+            amount_deg=amount_deg,
+            distance=distance / scale if unit == "scene units" else distance,
+            easing=easing,
+            num_frames=frames,
+            focal_end=focal_end,
+            pivot_depth=scale,
+            fps=fps,
+        )
+        from ..worldstereo_core.geometry.trajectory import plot_trajectory
+
+        plot = plot_trajectory(trajectory, None if memory is None else memory.points)[None]
+        text = f"{trajectory.name}: {frames} frames, {start.width} x {start.height} pixels. " + (
+            f"1 median depth = {scale:.4g} scene units."
+            if memory is not None
+            else "No memory: the median depth counts as 1 scene unit."
+        )
+        shown = ui.PreviewImage(plot, cls=cls).as_dict()
+        return io.NodeOutput(trajectory, plot, ui={**shown, "text": (text,)})
 
 
 class LoadTrajectory(io.ComfyNode):
@@ -271,8 +314,14 @@ class LoadTrajectory(io.ComfyNode):
         return fingerprint(file, "file")
 
     @classmethod
-    def execute(cls, file, frames=21, width=0, height=0, fps=16.0) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls, file: str, frames: int = 21, width: int = 0, height: int = 0, fps: float = 16.0
+    ) -> io.NodeOutput:
+        path = input_path(file, "file")
+        cameras = read_camera_json(path, size=(height, width) if height and width else None)
+        cameras = cameras.resized(height or cameras.height, width or cameras.width)
+        trajectory = Trajectory(cameras, fps=fps, name=path.stem, source=path.name)
+        return io.NodeOutput(fewer_frames(trajectory, frames) if frames else trajectory)
 
 
 class SaveTrajectory(io.ComfyNode):
@@ -299,5 +348,7 @@ class SaveTrajectory(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, trajectory, filename_prefix="worldstereo/camera") -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, trajectory: Trajectory, filename_prefix: str = "worldstereo/camera") -> io.NodeOutput:
+        path, name = output_path(filename_prefix, ".json")
+        write_camera_json(path, trajectory.cameras)
+        return io.NodeOutput(name, ui={"text": (f"{trajectory.num_frames} cameras in {name}",)})

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from io import BytesIO
 
+from comfy_api.latest import Types, io
+
+from ..worldstereo_core.checks import WorldStereoError
+from ..worldstereo_core.formats.ply import write_ply
+from ..worldstereo_core.memory.memory import GeometricMemory
+from ..worldstereo_core.memory.pictures import recoloured
 from .io_types import MemorySocket
+
+UP_AXES = {"Y up": "y", "Z up": "z", "Y down (OpenCV)": "opencv"}
+COLOURS = {"from pictures": "pictures", "by clip": "clip", "by confidence": "confidence"}
 
 
 class ExportPointCloud(io.ComfyNode):
@@ -24,7 +33,7 @@ class ExportPointCloud(io.ComfyNode):
                 MemorySocket.Input("memory", tooltip="The memory whose points are exported, in scene units."),
                 io.Combo.Input(
                     "up_axis",
-                    options=["Y up", "Z up", "Y down (OpenCV)"],
+                    options=list(UP_AXES),
                     default="Y up",
                     tooltip="Which way is up in the file. Y up: ComfyUI's preview, Unity, glTF; Z up: "
                     "Blender, "
@@ -32,7 +41,7 @@ class ExportPointCloud(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "colours",
-                    options=["from pictures", "by clip", "by confidence"],
+                    options=list(COLOURS),
                     default="from pictures",
                     tooltip="Point colours: as in the pictures, one colour per clip, or confidence 0 "
                     "(dark) to 1.",
@@ -53,5 +62,22 @@ class ExportPointCloud(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, memory, up_axis="Y up", colours="from pictures", min_confidence=0.0) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls,
+        memory: GeometricMemory,
+        up_axis: str = "Y up",
+        colours: str = "from pictures",
+        min_confidence: float = 0.0,
+    ) -> io.NodeOutput:
+        points = memory.points.select(memory.points.confidence >= min_confidence)
+        if points.num_points == 0:
+            raise WorldStereoError(
+                f"min_confidence: none of the {memory.points.num_points:,} points reaches "
+                "{min_confidence:g}, "
+                "expected at least one. Lower it."
+            )
+        file = BytesIO()
+        write_ply(file, recoloured(points, COLOURS[colours]), up_axis=UP_AXES[up_axis])
+        file.seek(0)
+        text = f"{points.num_points:,} points, {up_axis}"
+        return io.NodeOutput(Types.File3D(file, file_format="ply"), points.num_points, ui={"text": (text,)})

@@ -9,15 +9,19 @@ import folder_paths
 
 from ..worldstereo_core.checks import WorldStereoError
 
-MODEL_FOLDER = "worldstereo"
-MODEL_EXTENSIONS = {".safetensors", ".pth", ".pt"}
 
+def model_path(folder: str, name: str, input_name: str) -> Path:
+    """Path of a file chosen from one of ComfyUI's model folders.
 
-def register_model_folder() -> None:
-    """Make ComfyUI look for WorldStereo files in ``models/worldstereo`` and list only model files."""
-    folder = os.path.join(folder_paths.models_dir, MODEL_FOLDER)
-    folder_paths.add_model_folder_path(MODEL_FOLDER, folder)
-    folder_paths.folder_names_and_paths[MODEL_FOLDER][1].update(MODEL_EXTENSIONS)
+    Raises: WorldStereoError if it is gone.
+    """
+    path = folder_paths.get_full_path(folder, name)
+    if path is None:
+        raise WorldStereoError(
+            f'{input_name}: there is no file "{name}" in models/{folder}. Put it there, press R to refresh '
+            "the list, and choose it again."
+        )
+    return Path(path)
 
 
 def list_files(extensions: tuple[str, ...]) -> list[str]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import folder_paths
 from comfy_api.latest import io
 
-from .files import MODEL_FOLDER, check_input_file, fingerprint, list_files
+from ..worldstereo_core.adapters.comfy.geometry_input import depth_to_geometry
+from ..worldstereo_core.adapters.comfy.loader import MODEL_FOLDER, WEIGHT_DTYPES, load_worldstereo
+from ..worldstereo_core.formats.depth_files import read_depth
+from ..worldstereo_core.geometry.cameras import fov_to_K
+from ..worldstereo_core.geometry.depth_kinds import DepthKind, stored_to_depth
+from ..worldstereo_core.geometry.pictures import depth_to_pictures
+from .files import check_input_file, fingerprint, input_path, list_files, model_path
+from .images import to_image
 from .io_types import MogeGeometrySocket
 
 DEPTH_EXTENSIONS = (".exr", ".npz", ".npy", ".png")
@@ -40,7 +49,7 @@ class LoadModel(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "weight_dtype",
-                    options=["default", "fp8_e4m3fn", "fp8_e5m2"],
+                    options=list(WEIGHT_DTYPES),
                     default="default",
                     tooltip="How the backbone's weights are kept in memory. default: as in the file "
                     "(bf16: about 2 bytes per weight); fp8 halves that and loses a little precision.",
@@ -81,9 +90,23 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, backbone, worldstereo, weight_dtype, variant="auto", reference_update="auto"
+        cls,
+        backbone: str,
+        worldstereo: str,
+        weight_dtype: str = "default",
+        variant: str = "auto",
+        reference_update: str = "auto",
     ) -> io.NodeOutput:
-        raise NotImplementedError
+        loaded = load_worldstereo(
+            None if backbone == "none" else model_path("diffusion_models", backbone, "backbone"),
+            model_path(MODEL_FOLDER, worldstereo, "worldstereo"),
+            weight_dtype,
+            overrides={
+                "variant": None if variant == "auto" else variant,
+                "reference_update": None if reference_update == "auto" else reference_update == "on",
+            },
+        )
+        return io.NodeOutput(loaded.model, loaded.control, loaded.report)
 
 
 class LoadDepth(io.ComfyNode):
@@ -111,8 +134,8 @@ class LoadDepth(io.ComfyNode):
                     min=1e-6,
                     max=1e6,
                     step=0.001,
-                    tooltip="Multiplies the file's values: scene units per value of the file, e.g. 0.001 for "
-                    "millimetres in a 16-bit PNG when the scene is in metres.",
+                    tooltip="Multiplies the depth. 16-bit PNG counts as millimetres and becomes metres at "
+                    "1.0; the other formats keep their units at 1.0.",
                 ),
                 io.Combo.Input(
                     "kind",
@@ -152,5 +175,12 @@ class LoadDepth(io.ComfyNode):
         return fingerprint(file, "file")
 
     @classmethod
-    def execute(cls, file, scale=1.0, kind="depth", fov_deg=0.0) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls, file: str, scale: float = 1.0, kind: DepthKind = "depth", fov_deg: float = 0.0
+    ) -> io.NodeOutput:
+        stored = read_depth(input_path(file, "file"))
+        height, width = stored.depth.shape[-2:]
+        K = stored.K if fov_deg == 0 else fov_to_K(math.radians(fov_deg), height, width)
+        K = None if K is None else K.reshape(-1, 3, 3)
+        depth = stored_to_depth(stored.depth.reshape(-1, height, width), kind, scale, K)
+        return io.NodeOutput(depth_to_geometry(depth, K), to_image(depth_to_pictures(depth)))

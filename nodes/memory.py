@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+import logging
+from typing import Any
 
-from .files import check_input_file, fingerprint, list_files
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..worldstereo_core.adapters.comfy.geometry_input import PictureKind, geometry_to_depth
+from ..worldstereo_core.checks import ShapeError
+from ..worldstereo_core.geometry.depth import EdgeMode
+from ..worldstereo_core.geometry.trajectory import Trajectory
+from ..worldstereo_core.memory.memory import GeometricMemory, initialise_memory
+from ..worldstereo_core.memory.pictures import draw_memory
+from ..worldstereo_core.memory.storage import load_memory, save_memory
+from .files import check_input_file, fingerprint, input_path, list_files, output_path
+from .images import check_not_decoded_as_video, one_mask, one_picture, pictures
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket, TrajectorySocket
+from .progress import node_progress
+
+logger = logging.getLogger(__name__)
 
 
 class CreateMemory(io.ComfyNode):
@@ -101,16 +116,33 @@ class CreateMemory(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        image,
-        geometry,
-        fov_deg=0.0,
-        edge_threshold=0.35,
-        far_contraction=8.0,
-        sky=None,
-        edge_mode="masked",
-        depth_kind="depth",
+        image: Tensor,
+        geometry: Any,
+        fov_deg: float = 0.0,
+        edge_threshold: float = 0.35,
+        far_contraction: float = 8.0,
+        sky: Tensor | None = None,
+        edge_mode: EdgeMode = "masked",
+        depth_kind: PictureKind = "depth",
     ) -> io.NodeOutput:
-        raise NotImplementedError
+        picture = one_picture("image", image)
+        estimate = geometry_to_depth(geometry, picture_kind=depth_kind)
+        if estimate.depth.shape[0] != 1:
+            raise ShapeError(
+                f"geometry: got depth of {estimate.depth.shape[0]} pictures, expected that of the one in "
+                "image. "
+                "Run the depth estimator on the start picture alone."
+            )
+        memory = initialise_memory(
+            picture,
+            estimate.depth[0],
+            estimate.require_K(fov_deg)[0],
+            mask=None if sky is None else one_mask("sky", sky),
+            edge_threshold=edge_threshold,
+            far_contraction=far_contraction,
+            edge_mode=edge_mode,
+        )
+        return io.NodeOutput(memory, memory.summary().text)
 
 
 class UpdateMemory(io.ComfyNode):
@@ -163,8 +195,31 @@ class UpdateMemory(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, memory, images, trajectory, geometry=None, keep_frames=8, clip_name="") -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls,
+        memory: GeometricMemory,
+        images: Tensor,
+        trajectory: Trajectory,
+        geometry: Any = None,
+        keep_frames: int = 8,
+        clip_name: str = "",
+    ) -> io.NodeOutput:
+        frames = pictures("images", images)
+        check_not_decoded_as_video(frames.shape[0], trajectory.num_frames)
+        depths = None
+        if geometry is not None:
+            depths = geometry_to_depth(geometry).depth
+        grown, report = memory.update(
+            frames,
+            trajectory,
+            depths,
+            keep_frames=keep_frames,
+            clip_name=clip_name.strip() or None,
+            align_scale=depths is not None,
+            progress=node_progress(),
+        )
+        logger.info("WorldStereo: %s", report.text)
+        return io.NodeOutput(grown, report.text)
 
 
 class InspectMemory(io.ComfyNode):
@@ -186,8 +241,11 @@ class InspectMemory(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, memory) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, memory: GeometricMemory) -> io.NodeOutput:
+        text = memory.summary().text
+        view = draw_memory(memory)[None]
+        shown = ui.PreviewImage(view, cls=cls).as_dict()
+        return io.NodeOutput(text, view, ui={**shown, "text": (text,)})
 
 
 class SaveMemory(io.ComfyNode):
@@ -214,8 +272,12 @@ class SaveMemory(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, memory, filename_prefix="worldstereo/memory") -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, memory: GeometricMemory, filename_prefix: str = "worldstereo/memory") -> io.NodeOutput:
+        path, name = output_path(filename_prefix, ".safetensors")
+        save_memory(path, memory)
+        summary = memory.summary()
+        text = f"{summary.num_points:,} points and {summary.num_views} views in {name}"
+        return io.NodeOutput(name, ui={"text": (text,)})
 
 
 class LoadMemory(io.ComfyNode):
@@ -246,5 +308,5 @@ class LoadMemory(io.ComfyNode):
         return fingerprint(file, "file")
 
     @classmethod
-    def execute(cls, file) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, file: str) -> io.NodeOutput:
+        return io.NodeOutput(load_memory(input_path(file, "file")))

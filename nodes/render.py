@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
+from torch import Tensor
 
+from ..worldstereo_core.geometry.pictures import depth_to_linear, paste_first_frame
+from ..worldstereo_core.geometry.render import render_points
+from ..worldstereo_core.geometry.trajectory import Trajectory
+from ..worldstereo_core.memory.memory import GeometricMemory
+from ..worldstereo_core.memory.pictures import draw_references
+from .camera import fewer_frames
+from .images import animated_preview, one_picture, to_image
 from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
+from .progress import node_progress, render_device
 
 
 class RenderMemory(io.ComfyNode):
@@ -70,9 +79,30 @@ class RenderMemory(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, memory, trajectory, radius=0.008, points_per_pixel=8, min_confidence=0.0, first_frame=None
+        cls,
+        memory: GeometricMemory,
+        trajectory: Trajectory,
+        radius: float = 0.008,
+        points_per_pixel: int = 8,
+        min_confidence: float = 0.0,
+        first_frame: Tensor | None = None,
     ) -> io.NodeOutput:
-        raise NotImplementedError
+        device = render_device()
+        rendered = render_points(
+            memory.points.to(device),
+            trajectory.cameras.to(device),
+            radius=radius,
+            points_per_pixel=points_per_pixel,
+            min_confidence=min_confidence,
+            progress=node_progress(),
+        ).to("cpu")
+        if first_frame is not None:
+            rendered = paste_first_frame(rendered, one_picture("first_frame", first_frame))
+        images = to_image(rendered.image)
+        depth = to_image(depth_to_linear(rendered.depth)[:, None].expand(-1, 3, -1, -1))
+        text = f"{len(images)} frames, {float(rendered.hole_mask.mean()):.0%} holes"
+        shown = animated_preview(cls, images, trajectory.fps)
+        return io.NodeOutput(images, rendered.hole_mask, depth, ui={**shown, "text": (text,)})
 
 
 class RetrieveReferences(io.ComfyNode):
@@ -109,7 +139,8 @@ class RetrieveReferences(io.ComfyNode):
                     default=21,
                     min=2,
                     max=1024,
-                    tooltip="Key frames of the clip, as in WorldStereo Image to Key Frames. A longer trajectory is "
+                    tooltip="Key frames of the clip, as in WorldStereo Image to Key Frames. A longer "
+                    "trajectory is "
                     "sampled down to it, and that is said.",
                 ),
             ],
@@ -123,6 +154,14 @@ class RetrieveReferences(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, memory, trajectory, max_references=8, method="frustum overlap", frames=21
+        cls,
+        memory: GeometricMemory,
+        trajectory: Trajectory,
+        max_references: int = 8,
+        method: str = "frustum overlap",
+        frames: int = 21,
     ) -> io.NodeOutput:
-        raise NotImplementedError
+        references = memory.retrieve(fewer_frames(trajectory, frames), max_references)
+        preview = draw_references(references)[None]
+        shown = ui.PreviewImage(preview, cls=cls).as_dict()
+        return io.NodeOutput(references, preview, ui=shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from ..checks import WorldStereoError, check_shape
 from .depth import has_depth
+from .render import RenderedFrames
 
 Fit = Literal["crop", "stretch"]
 
@@ -68,3 +70,24 @@ def depth_to_linear(depth: Tensor) -> Tensor:
     if not bool(valid.any()):
         return torch.zeros_like(depth)
     return torch.where(valid, depth / depth[valid].max(), 0.0)
+
+
+def paste_first_frame(rendered: RenderedFrames, picture: Tensor) -> RenderedFrames:
+    """Put a picture in place of frame 0 of a render; nothing of that frame is a hole then.
+
+    Args:
+        rendered: frames of H x W pixels.
+        picture: [3, H, W], 0..1.
+
+    Raises: ShapeError if the sizes differ.
+    """
+    height, width = rendered.image.shape[-2:]
+    check_shape(
+        "first_frame",
+        picture,
+        (3, height, width),
+        "Give the start picture at the trajectory's size (Fit Image to WorldStereo Size).",
+    )
+    image, hole_mask = rendered.image.clone(), rendered.hole_mask.clone()
+    image[0], hole_mask[0] = picture, 0.0
+    return replace(rendered, image=image, hole_mask=hole_mask)

@@ -1,0 +1,35 @@
+"""Progress bars on nodes, a way out when the user cancels, and where to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+
+def node_progress() -> Callable[[int, int], None]:
+    """Make a core progress callback (steps done, steps in all).
+
+    It moves the bar of the node that runs, and raises ComfyUI's interrupt once the user has cancelled.
+    """
+    import comfy.model_management
+    import comfy.utils
+
+    bar = None
+
+    def report(done: int, total: int) -> None:
+        nonlocal bar
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        if bar is None:
+            bar = comfy.utils.ProgressBar(total)
+        bar.update_absolute(done, total)
+
+    return report
+
+
+def render_device() -> torch.device:
+    """Where points are drawn: the GPU when ComfyUI computes on one that has all operations, else the CPU."""
+    import comfy.model_management
+
+    device = comfy.model_management.get_torch_device()
+    return device if device.type in ("cuda", "xpu") else torch.device("cpu")
