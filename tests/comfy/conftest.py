@@ -33,6 +33,7 @@ from typing import Any
 import pytest
 
 from worldstereo_core.adapters.comfy.environment import find_comfyui, why_not_found
+from worldstereo_core.model.key_names import diffusers_to_wan_key
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -100,23 +101,36 @@ def tiny_weights() -> Path:
 
 
 def place_tiny_models(weights: Path, models: Path) -> None:
-    """Copy the tiny golden weights into a models folder under the names of TINY_MODELS."""
+    """Copy the tiny golden weights into a models folder under the names of TINY_MODELS.
+
+    tiny-camera and tiny-memory are overlays for tiny_wan_i2v; tiny-memory-dmd is the memory model made complete
+    and given the settings of a distilled one; the flat file is its overlay with settings in the metadata.
+    """
+    from safetensors.torch import load_file, save_file
+
     for folder in TINY_MODELS:
         (models / folder).mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(
-        weights / "wan_base_comfy.safetensors", models / "diffusion_models" / "tiny_wan_i2v.safetensors"
-    )
+    base = weights / "wan_base_comfy.safetensors"
+    shutil.copyfile(base, models / "diffusion_models" / "tiny_wan_i2v.safetensors")
     shutil.copyfile(weights / "tiny_vae_comfy.safetensors", models / "vae" / "tiny_wan_vae.safetensors")
-    for variant in ("camera", "memory", "memory-dmd"):
-        source = weights / f"worldstereo-{variant}"
-        if source.is_dir():
-            target = models / "worldstereo" / f"tiny-{variant}"
-            target.mkdir(exist_ok=True)
-            for name in ("model.safetensors", "config.json"):
-                shutil.copyfile(source / name, target / name)
-    flat = weights / "worldstereo-memory-dmd" / "model.safetensors"
-    if flat.is_file():
-        shutil.copyfile(flat, models / "worldstereo" / "tiny-memory-dmd-flat.safetensors")
+    for variant in ("camera", "memory"):
+        target = models / "worldstereo" / f"tiny-{variant}"
+        target.mkdir(exist_ok=True)
+        for name in ("model.safetensors", "config.json"):
+            shutil.copyfile(weights / f"worldstereo-{variant}" / name, target / name)
+
+    memory = weights / "worldstereo-memory"
+    overlay = load_file(memory / "model.safetensors")
+    settings = json.loads((memory / "config.json").read_text())
+    settings.update(dmd_start_steps=250, dmd_end_steps=1000, gen_shift=5.0, dmd_steps=4)
+    replaced = {diffusers_to_wan_key(key) for key in overlay}
+    kept = {key: value for key, value in load_file(base).items() if key not in replaced}
+    target = models / "worldstereo" / "tiny-memory-dmd"
+    target.mkdir(exist_ok=True)
+    save_file({**kept, **overlay}, target / "model.safetensors")
+    (target / "config.json").write_text(json.dumps(settings))
+    flat = models / "worldstereo" / "tiny-memory-dmd-flat.safetensors"
+    save_file(overlay, flat, metadata={"worldstereo_config": json.dumps(settings)})
 
 
 @pytest.fixture(scope="session")

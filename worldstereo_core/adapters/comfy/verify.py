@@ -67,7 +67,8 @@ def _controlled_forward(golden: GoldenLike) -> dict[str, Tensor]:
 
 
 def _call(model: Any, golden: GoldenLike, latents: Tensor) -> Tensor:
-    """Call the diffusion model inside a MODEL as ComfyUI's samplers do, without their arithmetic around it."""
+    """Call the diffusion model inside a MODEL as ComfyUI's samplers do, without their arithmetic around
+    it."""
     import comfy.model_management
 
     batch = latents.shape[0]
