@@ -70,8 +70,8 @@ class PointCloud:
             normal=torch.cat(kept) if kept and len(kept) == len(normals) else None,
         )
 
-    def select(self, index: Tensor) -> PointCloud:
-        """Return the points of a [N] bool mask, or of a LongTensor of indices in its order."""
+    def select(self, index: Tensor | slice) -> PointCloud:
+        """Return the points of a [N] bool mask, of a LongTensor of indices in its order, or of a slice."""
         return replace(
             self,
             xyz=self.xyz[index],

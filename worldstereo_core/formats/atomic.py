@@ -1,0 +1,31 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..checks import WorldStereoError
+
+
+@contextmanager
+def replace_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside the target; rename it to the target if the block ends without an error.
+
+    Raises: WorldStereoError if the folder of the target does not exist.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise WorldStereoError(
+            f"{target}: the folder {target.parent} does not exist, so nothing was written. Create it first."
+        )
+    # Same folder, so that the rename stays on one disk; same suffix, for libraries that look at it.
+    temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex}.part{target.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
