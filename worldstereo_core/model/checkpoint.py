@@ -13,7 +13,7 @@ from torch import Tensor
 from ..checks import CheckpointError
 from .checkpoint_settings import SettingsReader, find_settings
 from .config import WorldStereoConfig, control_sizes_from_shapes, count_blocks
-from .key_names import diffusers_to_wan_key, summarise_keys, wan_keys, wan_to_diffusers_key
+from .key_names import diffusers_to_wan_key, strip_prefix, summarise_keys, wan_keys, wan_to_diffusers_key
 from .weight_files import read_weights
 from .world_control import WorldStereoControl
 
@@ -27,7 +27,6 @@ __all__ = [
     "wan_to_diffusers_key",
 ]
 
-_PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 _TOP_LEVEL_CONTROL = ("controlnet_patch_embedding.", "controlnet_mask_embedding.")  # Uni3C's layout
 _PATCH = "controlnet.controlnet_patch_embedding."
 
@@ -217,8 +216,7 @@ def _sort_keys(
     unused: list[str] = []
     unknown: list[str] = []
     for original, tensor in tensors.items():
-        prefix = next((p for p in _PREFIXES if original.startswith(p)), "")
-        key = original[len(prefix) :]
+        key = strip_prefix(original)
         if key.startswith(_TOP_LEVEL_CONTROL):
             key = f"controlnet.{key}"
         if key.startswith("ref_index_embedding.") or key.endswith(".attn2.norm_added_q.weight"):

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import CheckpointError
+from ..checks import CheckpointError, WorldStereoError
+from ..schedule import DMDSchedule
 from .config import (
     CONTROL_HEAD_WIDTH,
     LATENT_CONDITION_MODES,
     VARIANTS,
     ControlSizes,
-    DMDSettings,
 )
 
 METADATA_KEY = "worldstereo_config"  # JSON text of a config.json in a flat safetensors file
@@ -170,15 +170,18 @@ class SettingsReader:
             raise CheckpointError(f"{self.source}: {key} is {value!r}, expected one of {', '.join(choices)}.")
         return value
 
-    def _dmd(self) -> DMDSettings:
+    def _dmd(self) -> DMDSchedule:
         found: dict[str, Any] = {}
         for name, key in _DMD_KEYS.items():
             value = self.values.get(key)
             if value is None:
-                default = getattr(DMDSettings(), name)
+                default = getattr(DMDSchedule(), name)
                 self._assume(f"{key} {default:g}")
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 raise CheckpointError(f"{self.source}: {key} is {value!r}, expected a positive number.")
             found[name] = int(value) if name == "num_steps" else float(value)
-        return DMDSettings(**found)
+        try:
+            return DMDSchedule(**found)
+        except WorldStereoError as error:
+            raise CheckpointError(f"{self.source}: {error}") from error

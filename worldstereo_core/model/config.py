@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
 
 from ..checks import CheckpointError
+from ..schedule import DMDSchedule
 
 Variant = Literal["camera", "memory", "memory-dmd"]
 LatentConditionMode = Literal["full_vae", "first_frame_only"]
@@ -61,16 +62,6 @@ class ControlSizes:
 
 
 @dataclass(frozen=True)
-class DMDSettings:
-    """Step table of a distilled model; see ``schedule.dmd_sigmas``."""
-
-    num_steps: int = 4
-    start: float = 250.0
-    end: float = 1000.0
-    shift: float = 5.0
-
-
-@dataclass(frozen=True)
 class WorldStereoConfig:
     """Everything about a WorldStereo file that is not a weight.
 
@@ -93,7 +84,7 @@ class WorldStereoConfig:
     latent_condition_mode: LatentConditionMode = "full_vae"
     num_keyframes: int = 21
     buckets: tuple[tuple[int, int], ...] = ()
-    dmd: DMDSettings = DMDSettings()
+    dmd: DMDSchedule = field(default_factory=DMDSchedule)
     negative_prompt: str = ""
 
     @property

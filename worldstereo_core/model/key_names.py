@@ -81,6 +81,14 @@ def wan_to_diffusers_key(key: str) -> str | None:
     return _translate(key, _WHOLE_KEYS_BACK, _BLOCK_KEYS_BACK)
 
 
+def strip_prefix(key: str) -> str:
+    """Take off the prefixes that other programs put before a transformer's names."""
+    for prefix in ("model.diffusion_model.", "diffusion_model."):
+        if key.startswith(prefix):
+            return key[len(prefix) :]
+    return key
+
+
 def wan_keys(num_blocks: int, is_image_to_video: bool = True) -> list[str]:
     """Every original name of a Wan 2.1 transformer, without the optional image position embedding."""
     whole = [key for key in _WHOLE_KEYS_BACK if key != "img_emb.emb_pos"]

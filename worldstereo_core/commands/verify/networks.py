@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ...model.checkpoint import WorldStereoCheckpoint, checkpoint_from_tensors
+from ...model.condition import ControlCondition
 from ...model.weight_files import read_weights
 from ...model.world_control import WorldStereoControl
 from .golden import Golden
+
+if TYPE_CHECKING:
+    from ...adapters.diffusers.backbone import WanBackbone
 
 
 def read_merged(paths: list[Path]) -> dict[str, Tensor]:
@@ -64,3 +68,43 @@ class Recorder:
 def interleaved(table: Tensor) -> Tensor:
     """One value per channel pair -> one per channel, as the goldens store a rope."""
     return table.repeat_interleave(2, dim=-1)
+
+
+def is_vae_file(path: Path) -> bool:
+    """Whether a weight file holds a VAE, told by its keys."""
+    return any(key.startswith(("encoder.", "decoder.")) for key in read_weights(path)[0])
+
+
+def backbone_tensors(golden: Golden) -> dict[str, Tensor]:
+    """The base backbone's tensors, before the WorldStereo file's own."""
+    paths = [p for p in golden.weights() if not is_control_file(p) and not is_vae_file(p)]
+    return read_merged(paths)
+
+
+def build_backbone(golden: Golden, tensors: Mapping[str, Tensor]) -> WanBackbone:
+    """A diffusers backbone in float32."""
+    from ...adapters.diffusers.backbone import WanBackbone
+    from ...adapters.diffusers.transformer import load_wan_transformer
+
+    num_heads = golden.config().get("dit", {}).get("num_attention_heads")
+    return WanBackbone(load_wan_transformer(tensors, num_heads=num_heads, dtype=torch.float32))
+
+
+def text_tokens(golden: Golden, name: str, batch: int) -> Tensor:
+    """[batch, 512, 4096] text tokens, padded."""
+    from ...adapters.diffusers.backbone import pad_text
+
+    return to_batch(pad_text(golden.input(name)), batch)
+
+
+def to_batch(tensor: Tensor, batch: int) -> Tensor:
+    """Repeat a batch of 1 to ``batch``."""
+    return tensor if tensor.shape[0] == batch else tensor.expand(batch, *tensor.shape[1:])
+
+
+def golden_condition(
+    golden: Golden, control: WorldStereoControl, render_latents: Tensor, **references: Any
+) -> ControlCondition:
+    """The condition of a whole-model golden: mask and rays as given, other parts as passed."""
+    rays = golden.input("camera_embedding") if control.config.control.takes_rays else None
+    return ControlCondition(render_latents, golden.input("render_mask").float(), rays, **references)

@@ -1,0 +1,109 @@
+"""Step tables of the two samplers: the distilled model's few steps, and flow matching for UniPC.
+
+A model predicts the velocity of the straight path x(sigma) = (1 - sigma) * clean + sigma * noise, 0..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .checks import WorldStereoError
+
+NUM_TRAIN_TIMESTEPS = 1000
+
+
+@dataclass(frozen=True)
+class DMDSchedule:
+    """Euler steps of a model distilled to few steps; noise is never added again.
+
+    Attributes:
+        num_steps: model calls.
+        start: the last step's time before the shift, 0..``end``.
+        end: the first step's time; 1000 is pure noise.
+        shift: moves steps towards the noisy side; 1 leaves them even.
+    """
+
+    num_steps: int = 4
+    start: float = 250.0
+    end: float = 1000.0
+    shift: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1 or not 0 < self.start <= self.end or self.shift <= 0:
+            raise WorldStereoError(
+                f"DMD schedule: got {self.num_steps} steps from {self.end:g} to {self.start:g}, shift "
+                f"{self.shift:g}; expected at least 1 step, 0 < start <= end and a positive shift."
+            )
+
+    def sigmas(self) -> Tensor:
+        """[num_steps + 1] float32, descending, 0 at the end."""
+        return torch.cat([self.timesteps() / self.end, torch.zeros(1)])
+
+    def timesteps(self) -> Tensor:
+        """[num_steps] float32 in 0..end: what the model is told."""
+        # A single step is the last one of the table.
+        times = torch.linspace(self.start, self.end, self.num_steps).flip(0) / self.end
+        return shift_sigmas(times, self.shift) * self.end
+
+
+@dataclass(frozen=True)
+class UniPCSchedule:
+    """Flow-matching steps for the UniPC solver.
+
+    Attributes:
+        num_steps: model calls.
+        shift: moves steps towards the noisy side; 1 leaves them even.
+        order: of the solver, 1..3.
+        truncates_timesteps: tell the model whole numbers, rounded down, as the released pipelines do; the
+            solver keeps the exact sigmas.
+        num_train_timesteps: 1000 for Wan.
+    """
+
+    num_steps: int = 40
+    shift: float = 3.0
+    order: int = 2
+    truncates_timesteps: bool = True
+    num_train_timesteps: int = NUM_TRAIN_TIMESTEPS
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1 or self.shift <= 0 or not 1 <= self.order <= 3:
+            raise WorldStereoError(
+                f"UniPC schedule: got {self.num_steps} steps, shift {self.shift:g}, order {self.order}; "
+                "expected at least 1 step, a positive shift and an order of 1 to 3."
+            )
+
+    def _exact_sigmas(self) -> Tensor:
+        even = 1 - torch.linspace(1, 1 / self.num_train_timesteps, self.num_steps + 1, dtype=torch.float64)
+        return shift_sigmas(even, self.shift).flip(0)[:-1]
+
+    def sigmas(self) -> Tensor:
+        """[num_steps + 1] float32, descending, 0 at the end; the first is just below 1."""
+        return torch.cat([self._exact_sigmas(), torch.zeros(1, dtype=torch.float64)]).float()
+
+    def timesteps(self) -> Tensor:
+        """[num_steps] what the model is told: int64, or exact float32 without truncation."""
+        exact = self._exact_sigmas() * self.num_train_timesteps
+        return exact.to(torch.int64) if self.truncates_timesteps else exact.float()
+
+
+Schedule = DMDSchedule | UniPCSchedule
+
+
+def shift_sigmas(sigmas: Tensor, shift: float) -> Tensor:
+    """Flow-matching time shift: shift * s / (1 + (shift - 1) * s)."""
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
+
+
+def euler_step(sample: Tensor, velocity: Tensor, sigma: Tensor, next_sigma: Tensor) -> Tensor:
+    """Move along the velocity from ``sigma`` to ``next_sigma`` (0-dim tensors), in the sample's dtype."""
+    # A 0-dim float32 factor does not widen a bfloat16 prediction: the released sampler rounds here too.
+    return sample + (next_sigma - sigma).to(velocity.device) * velocity
+
+
+def add_noise(clean: Tensor, noise: Tensor, timesteps: Tensor, end: float = NUM_TRAIN_TIMESTEPS) -> Tensor:
+    """Mix clean samples [B, ...] with noise for [B] timesteps in 0..end."""
+    sigma = (timesteps.to(clean) / end).view(-1, *[1] * (clean.ndim - 1))
+    return (1 - sigma) * clean + sigma * noise
