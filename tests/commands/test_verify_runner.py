@@ -104,14 +104,14 @@ def test_missing_result_fails_unless_optional():
 # Folders.
 
 
-def test_untouched_golden_passes_and_missing_families_are_named(rays: Path, capsys: pytest.CaptureFixture):
+def test_untouched_golden_passes_and_missing_families_are_named(rays: Path, capsys):
     assert verify(rays) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("g7_unproject") and "PASS" in line for line in lines)
     assert any(line.split() == ["g11_", "absent"] for line in lines)
 
 
-def test_changed_output_fails(rays: Path, capsys: pytest.CaptureFixture):
+def test_changed_output_fails(rays: Path, capsys):
     key = change_tensor(rays, "g7_unproject", ".points", lambda points: points + 0.01)
     assert verify(rays) == 1
     out = capsys.readouterr().out
@@ -133,13 +133,13 @@ def test_results_follow_the_inputs_not_the_stored_outputs(rays: Path):
     ],
     ids=["corrupt manifest", "no manifest", "no tensors", "truncated tensors"],
 )
-def test_unreadable_golden_fails(rays: Path, damage, capsys: pytest.CaptureFixture):
+def test_unreadable_golden_fails(rays: Path, damage, capsys):
     damage(rays)
     assert verify(rays) == 1
     assert "g7_unproject" in capsys.readouterr().out
 
 
-def test_one_broken_golden_does_not_stop_the_others(rays: Path, capsys: pytest.CaptureFixture):
+def test_one_broken_golden_does_not_stop_the_others(rays: Path, capsys):
     put(
         rays,
         "g12_unknown",
@@ -204,30 +204,26 @@ def test_missing_folder_and_empty_folder_cannot_run(tmp_path: Path):
     assert main(["verify", str(tmp_path / "absent")]) == 2
 
 
-def test_missing_library_cannot_run(
-    rays: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-):
+def test_missing_library_cannot_run(rays: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["verify", str(rays)]) == 2
     assert "diffusers is not installed" in capsys.readouterr().err
 
 
-def test_missing_comfyui_cannot_run(
-    rays: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-):
+def test_missing_comfyui_cannot_run(rays: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setenv("COMFYUI_PATH", str(rays / "nowhere"))
     monkeypatch.delenv("WORLDSTEREO_INSIDE_COMFYUI", raising=False)
     assert main(["verify", str(rays), "--adapter", "comfy"]) == 2
     assert "COMFYUI_PATH" in capsys.readouterr().err
 
 
-def test_committed_goldens_pass(golden_dir: Path, capsys: pytest.CaptureFixture):
+def test_committed_goldens_pass(golden_dir: Path, capsys):
     pytest.importorskip("diffusers")
     assert verify(golden_dir) == 0, capsys.readouterr().out
 
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_whole_golden_set_passes(shared_golden: Path, capsys: pytest.CaptureFixture):
+def test_whole_golden_set_passes(shared_golden: Path, capsys):
     pytest.importorskip("diffusers")
     assert verify(shared_golden) == 0, capsys.readouterr().out

@@ -17,10 +17,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write")
     parser.add_argument(
         "--up-axis",
-        choices=("y", "z", "opencv"),
+        choices=("y", "opencv"),
         default="y",
-        help="axis that points up in the file: y for viewers, three.js, Unity; z for Blender, Unreal; opencv "
-        "leaves y down (y)",
+        help="y: stands upright in viewers, where y points up; opencv: coordinates as they are, y down (y)",
     )
     parser.add_argument(
         "--min-confidence", type=float, default=0.0, help="leave out points below this confidence, 0 to 1 (0)"
@@ -42,6 +41,6 @@ def run(args: argparse.Namespace) -> int:
             f"{args.min_confidence:g}. Lower it."
         )
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    write_ply(args.output, points, up_axis=args.up_axis)
+    write_ply(args.output, points, up_axis="y" if args.up_axis == "y" else "-y")
     print(f"{args.output}: {points.num_points:,} points")
     return 0

@@ -143,7 +143,7 @@ def write_render(folder: Path, frames: Tensor, masks: Tensor) -> None:
 
     for number, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
         write_png(folder / f"frame_{number:04d}.png", frame)
-        write_png(folder / f"mask_{number:04d}.png", mask[None])
+        write_png(folder / f"mask_{number:04d}.png", mask)
     write_mp4(folder / "render.mp4", frames, fps=FRAMES_PER_SECOND)
 
 
