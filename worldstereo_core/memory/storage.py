@@ -114,8 +114,9 @@ def _check_kind(path: Path) -> None:
             f"memory file: there is no file {path}. Check the name and the folder, or save a memory first."
         )
     with path.open("rb") as file:
-        start = file.read(4)
-    if start.startswith(_PICKLE_STARTS):
+        start = file.read(9)
+    # A safetensors file starts with its header's length, whose first byte may be any, then the header's brace.
+    if start.startswith(_PICKLE_STARTS) and start[8:] != b"{":
         raise WorldStereoError(
             f"memory file {path.name}: got a pickled PyTorch file, expected safetensors. Pickled files can "
             f"run code when opened and are never read here. {_ADVICE}"
