@@ -103,7 +103,7 @@ def tiny_weights() -> Path:
 def place_tiny_models(weights: Path, models: Path) -> None:
     """Copy the tiny golden weights into a models folder under the names of TINY_MODELS.
 
-    tiny-camera and tiny-memory are overlays for tiny_wan_i2v; tiny-memory-dmd is the memory model made complete
+    tiny-camera and tiny-memory are overlays for tiny_wan_i2v; tiny-memory-dmd is the memory model completed
     and given the settings of a distilled one; the flat file is its overlay with settings in the metadata.
     """
     from safetensors.torch import load_file, save_file

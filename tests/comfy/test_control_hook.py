@@ -157,3 +157,11 @@ def test_bfloat16_weights_run(check):
 
 def test_fp8_weights_run(check):
     assert check("fp8") == {"finite": True, "dtype": "torch.float8_e4m3fn"}
+
+
+def test_reference_strength_is_a_bias_on_reference_keys(check):
+    result = check("reference_strength")
+    assert result["explicit"] < 1e-3
+    assert result["effect"] > 10 * result["explicit"]
+    assert result["nearly none"] < 1e-3
+    assert result["nearly full"] < 1e-3

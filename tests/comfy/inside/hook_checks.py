@@ -373,3 +373,30 @@ def fp8(weights: str) -> dict[str, Any]:
     loaded = load(weights, weight_dtype="fp8_e4m3fn")
     result = sample(apply_control(loaded.model, loaded.control, make_condition()))
     return {"finite": bool(result.isfinite().all()), "dtype": str(loaded.model.model.get_dtype())}
+
+
+def reference_strength(weights: str) -> dict[str, float]:
+    """The bias against one made with an explicit attention mask, and its two ends."""
+    import math
+
+    main = 5 * 4 * 6
+    strength = 0.3
+
+    def masked(function: Any, query: torch.Tensor, key: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if query.shape[1] == key.shape[1] > main:
+            mask = torch.zeros(query.shape[1], key.shape[1])
+            mask[:main, main:] = math.log(strength)
+            kwargs["mask"] = mask
+        return function(query, key, *args, **kwargs)
+
+    explicit = apply(weights)
+    explicit.model_options["transformer_options"]["optimized_attention_override"] = masked
+    biased = sample(apply(weights, reference_strength=strength))
+    none = sample(apply(weights, reference_strength=0.0))
+    full = sample(apply(weights))
+    return {
+        "explicit": difference(biased, sample(explicit)),
+        "effect": difference(biased, full),
+        "nearly none": difference(sample(apply(weights, reference_strength=1e-9)), none),
+        "nearly full": difference(sample(apply(weights, reference_strength=1 - 1e-7)), full),
+    }
