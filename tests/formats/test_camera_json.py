@@ -67,12 +67,14 @@ def test_a_failed_write_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.
     cameras = read_camera_json(write(tmp_path, content()))
     path = write(tmp_path, "old")
 
-    def full_disk(*_: object, **__: object) -> None:
+    def full_disk(temporary: Path, text: str, **_: object) -> None:
+        temporary.write_bytes(text.encode()[:100])
         raise OSError("no space left")
 
-    monkeypatch.setattr(json, "dump", full_disk)
+    monkeypatch.setattr(Path, "write_text", full_disk)
     with pytest.raises(OSError, match="no space"):
         write_camera_json(path, cameras)
+    monkeypatch.undo()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["camera.json"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from ..checks import PathError
 from ..geometry.cameras import Cameras, check_cameras
+from .atomic import replace_when_done
 
 
 def read_camera_json(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> Cameras:
@@ -56,24 +56,9 @@ def write_camera_json(path: str | os.PathLike[str], cameras: Cameras) -> None:
         "width": cameras.width,
         "height": cameras.height,
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, allow_nan=False)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    """The process's file mode mask; mkstemp makes files that only their owner can read."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replace_when_done(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:
