@@ -336,9 +336,9 @@ def look_at(eye: Tensor, target: Tensor, up: Tensor | None = None) -> Tensor:
 
     Raises: PathError if eye and target coincide or the camera looks along ``up``.
     """
-    up = eye.new_tensor([0.0, -1.0, 0.0]) if up is None else up
+    upward = eye.new_tensor([0.0, -1.0, 0.0]) if up is None else up
     forward = normalize(target - eye, dim=-1)
-    right = torch.linalg.cross(forward, up.expand_as(forward))
+    right = torch.linalg.cross(forward, upward.expand_as(forward))
     if (right.norm(dim=-1) < 1e-6).any():
         raise PathError(
             "look at: the camera stands on its target or looks along the up direction, so its roll "
