@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
+import torch
 from torch import Tensor
 
 
@@ -28,3 +29,31 @@ class ControlCondition:
     reference_index: Tensor | None = None
     camera_tokens: Tensor | None = None
     reference_camera_tokens: Tensor | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """Key frames of the clip."""
+        return self.render_latents.shape[2]
+
+    @property
+    def num_references(self) -> int:
+        return 0 if self.reference_latents is None else self.reference_latents.shape[2]
+
+    @property
+    def height(self) -> int:
+        """Picture height, pixels."""
+        return self.render_latents.shape[3] * 8
+
+    @property
+    def width(self) -> int:
+        """Picture width, pixels."""
+        return self.render_latents.shape[4] * 8
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> ControlCondition:
+        """The same condition elsewhere; indices keep their integer type."""
+        moved = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                moved[field.name] = value.to(device, dtype if value.is_floating_point() else None)
+        return replace(self, **moved)
