@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -228,18 +228,8 @@ class ControlPatch:
     def placed_condition(self, device: torch.device, dtype: torch.dtype) -> ControlCondition:
         """The condition on a device, floating parts in a dtype; copied once per sampling."""
         if (device, dtype) not in self._placed:
-            moved = {
-                part.name: _place(getattr(self.condition, part.name), device, dtype)
-                for part in fields(self.condition)
-            }
-            self._placed[(device, dtype)] = ControlCondition(**moved)
+            self._placed[(device, dtype)] = self.condition.to(device, dtype)
         return self._placed[(device, dtype)]
-
-
-def _place(tensor: Tensor | None, device: torch.device, dtype: torch.dtype) -> Tensor | None:
-    if tensor is None:
-        return None
-    return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
 
 
 def _warn_about_conditioning(model: Any, conds: dict[str, list[dict[str, Any]]]) -> None:

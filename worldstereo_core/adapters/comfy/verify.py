@@ -11,12 +11,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...checks import CheckpointError
 from ...model.checkpoint import WorldStereoCheckpoint, checkpoint_from_tensors
 from ...model.condition import ControlCondition
+from ...model.conditioning import encode_render
+from ...model.latents import denormalise_latents, normalise_latents
+from ...model.stereo_memory import reference_model_input
 from ...model.weight_files import read_weights
+from ...schedule import DMDSchedule, UniPCSchedule
 from .environment import prepare
 from .loader import build_control, build_model
 from .patch import apply_control
+from .samplers import make_unipc_sampler
+from .vae import ComfyKeyframeVAE, first_frame_conditioning
 
 TEXT_LENGTH = 512
 TIMESTEPS = 1000  # of Wan's schedules: a timestep is this times sigma
@@ -87,6 +94,148 @@ def _call(model: Any, golden: GoldenLike, latents: Tensor) -> Tensor:
     finally:
         model.cleanup()
     return output.float().cpu()
+
+
+def pipeline(golden: GoldenLike) -> dict[str, Tensor]:
+    """A whole clip (g10): conditions, every prediction and step, and the decoded frames."""
+    prepare()
+    with torch.inference_mode():
+        return _pipeline(golden)
+
+
+def _pipeline(golden: GoldenLike) -> dict[str, Tensor]:
+    checkpoint, base = _checkpoint(golden)
+    vae = _load_vae(golden)
+    noise = golden.input("latents0")
+    render_latents = encode_render(vae, _pictures(golden.input("render_video")), noise.shape[2])
+    condition = ControlCondition(
+        render_latents=render_latents,
+        hole_mask=golden.input("render_mask").float(),
+        rays=golden.input("camera_embedding") if checkpoint.config.control.takes_rays else None,
+        **_references(golden, lambda: vae.encode_keyframes(_pictures(golden.input("reference_video")))),
+    )
+    image = golden.input("image").float() / 255
+    values = first_frame_conditioning(vae, image, noise.shape[2], golden.manifest["latent_cond_mode"])
+    model, _ = build_model(checkpoint, base, "fp32")
+    patched = apply_control(model, build_control(checkpoint, "fp32"), condition)
+    recorder = _Recorder()
+    # Under its own key and added last, so that it stands inside the control's wrapper, next to the model.
+    patched.add_wrapper_with_key("diffusion_model", "worldstereo_record", recorder.wrap_model)
+    latents = _sample(patched, golden, noise, values, recorder)
+    computed = {**recorder.computed, "render_latent": render_latents}
+    if condition.reference_latents is not None:
+        computed["reference_latent"] = reference_model_input(condition.reference_latents)
+    computed["frames"] = vae.decode_keyframes(latents)[None]
+    return computed
+
+
+def _sample(
+    model: Any, golden: GoldenLike, noise: Tensor, values: Mapping[str, Any], recorder: _Recorder
+) -> Tensor:
+    """Sample with core's guider and the golden's schedule; returns normalised latents."""
+    import comfy.clip_vision
+    import comfy.sample
+    import comfy.samplers
+
+    config, call = golden.manifest["scheduler_config"], golden.manifest["call"]
+    if "dmd_steps" in config:
+        schedule = DMDSchedule(
+            config["dmd_steps"], config["start_timesteps"], config["num_train_timesteps"], config["shift"]
+        )
+        sampler = comfy.samplers.sampler_object("euler")
+    else:
+        steps = call.get("num_inference_steps", len(golden.manifest["timesteps"]))
+        schedule = UniPCSchedule(steps, config["flow_shift"], config["solver_order"])
+        sampler = make_unipc_sampler(config["solver_order"])
+    vision = comfy.clip_vision.Output()
+    vision["penultimate_hidden_states"] = golden.input("image_embeds")
+    guidance = float(call.get("guidance_scale", 1.0))
+    negative = "negative_tokens" if guidance > 1 else "text_tokens"
+    prompts = [
+        [[pad_text(golden.input(name)), {**values, "clip_vision_output": vision}]]
+        for name in ("text_tokens", negative)
+    ]
+    samples = comfy.sample.sample_custom(
+        model,
+        noise,
+        guidance,
+        sampler,
+        schedule.sigmas(),
+        *prompts,
+        torch.zeros_like(noise),
+        callback=recorder.note_step,
+        disable_pbar=True,
+        seed=0,
+    )
+    latents = normalise_latents(samples.float().cpu())
+    recorder.finish(latents)
+    return latents
+
+
+class _Recorder:
+    """Collects model input, predictions and latents under golden names while core samples."""
+
+    def __init__(self) -> None:
+        self.computed: dict[str, Tensor] = {}
+        self.num_predictions = 0
+        self.num_steps = 0
+
+    def wrap_model(self, executor: Any, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        output = executor(x, timestep, *args, **kwargs)
+        options = args[-1]
+        order = options["cond_or_uncond"]
+        # Core may batch both in either order; the goldens list conditional before unconditional.
+        parts = dict(zip(order, output.float().cpu().chunk(len(order)), strict=True))
+        for kind in sorted(parts):
+            self.computed[f"pred{self.num_predictions:02d}"] = parts[kind]
+            self.num_predictions += 1
+        self.computed.setdefault("condition", x[:1, 16:].float().cpu())
+        return output
+
+    def note_step(self, step: int, denoised: Tensor, x: Tensor, total: int) -> None:
+        # Called with the latents that entered the step: those that left the one before.
+        if step > 0:
+            self.computed[f"latents_step{step}"] = x.float().cpu().clone()
+        self.num_steps = step + 1
+
+    def finish(self, latents: Tensor) -> None:
+        self.computed[f"latents_step{self.num_steps}"] = latents
+
+
+def vae(golden: GoldenLike) -> dict[str, Tensor]:
+    """Key frames and a video through ComfyUI's VAE (g10)."""
+    prepare()
+    with torch.inference_mode():
+        coder = _load_vae(golden)
+        keyframes = coder.encode_keyframes(_pictures(golden.input("keyframes")))
+        video = coder.encode_video(_pictures(golden.input("video")))
+        decoded = coder.decode_keyframes(golden.input("latents_norm_for_decode"))
+    decoded = (decoded * 2 - 1).movedim(0, 1)[None]
+    return {
+        "keyframe_latent_norm": keyframes,
+        "keyframe0_latent_raw": denormalise_latents(keyframes[:, :, :1]),
+        "video_latent_raw": denormalise_latents(video),
+        "decoded": decoded,
+        "decoded0_unclipped": decoded[:, :, :1],  # clipped there too: Wan's decoder does it itself
+    }
+
+
+def _load_vae(golden: GoldenLike) -> ComfyKeyframeVAE:
+    """The golden's VAE in the naming that ComfyUI reads."""
+    import comfy.sd
+
+    for path in golden.weights():
+        tensors = read_weights(path)[0]
+        if "decoder.middle.0.residual.0.gamma" in tensors:
+            return ComfyKeyframeVAE(comfy.sd.VAE(sd=dict(tensors), dtype=torch.float32))
+    raise CheckpointError(
+        f"{golden.name}: its weights list no VAE in ComfyUI's naming, which this adapter needs."
+    )
+
+
+def _pictures(video: Tensor) -> Tensor:
+    """[1, 3, T, H, W] in -1..1 -> [T, 3, H, W] in 0..1."""
+    return video[0].movedim(1, 0) * 0.5 + 0.5
 
 
 def _checkpoint(golden: GoldenLike) -> tuple[WorldStereoCheckpoint, Path | None]:
