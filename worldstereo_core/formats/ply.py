@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,13 @@ from ..checks import WorldStereoError
 from ..geometry.point_cloud import PointCloud
 from .atomic import replace_when_done
 
-UpAxis = Literal["y", "-y"]
+UpAxis = Literal["y", "z", "-y"]
+# Ours (x right, y down, z forward) to the file's axes; each row is an axis of the file. All are rotations.
+_FROM_OURS: dict[UpAxis, list[list[float]]] = {
+    "y": [[1, 0, 0], [0, -1, 0], [0, 0, -1]],
+    "z": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
+    "-y": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+}
 CHUNK = 2**18
 
 # PLY's names for numbers, old and new, and numpy's without byte order.
@@ -40,11 +46,14 @@ def write_ply(
         target: a path (the file appears whole or not at all) or an open binary file.
         cloud: the points.
         up_axis: ``"y"`` turns the cloud by 180 degrees about x, so that it stands upright in viewers, where
-            y is up; ``"-y"`` keeps our OpenCV axes (y down). A comment in the file says which.
+            y is up; ``"z"`` turns it for programs where z is up (Blender, Unreal); ``"-y"`` keeps our OpenCV
+            axes (y down). A comment in the file says which.
         binary: little endian; False writes text.
     """
-    if up_axis not in ("y", "-y"):
-        raise WorldStereoError(f'up_axis: got "{up_axis}", expected "y" (viewers) or "-y" (OpenCV).')
+    if up_axis not in _FROM_OURS:
+        raise WorldStereoError(
+            f'up_axis: got "{up_axis}", expected "y" (viewers), "z" (Blender) or "-y" (OpenCV).'
+        )
     if not isinstance(target, (str, os.PathLike)):
         _write(target, cloud, up_axis, binary)
         return
@@ -106,7 +115,11 @@ def _rows(cloud: PointCloud, layout: np.dtype, up_axis: UpAxis) -> Iterator[np.n
 
 
 def _turned(vectors: Tensor, up_axis: UpAxis) -> Tensor:
-    return vectors * vectors.new_tensor([1, -1, -1]) if up_axis == "y" else vectors
+    return vectors @ vectors.new_tensor(_FROM_OURS[up_axis]).T
+
+
+def _turned_back(vectors: Tensor, up_axis: UpAxis) -> Tensor:
+    return vectors @ vectors.new_tensor(_FROM_OURS[up_axis])
 
 
 def _read(file: BinaryIO, name: str, up_axis: UpAxis | None) -> PointCloud:
@@ -140,13 +153,15 @@ def _read(file: BinaryIO, name: str, up_axis: UpAxis | None) -> PointCloud:
     colours = columns("red", "green", "blue")
     has = set(layout.names or ()).__contains__
     return PointCloud(
-        xyz=_turned(columns("x", "y", "z"), up_axis),
+        xyz=_turned_back(columns("x", "y", "z"), up_axis),
         rgb=colours / 255 if layout["red"].kind in "iu" else colours,
         confidence=columns("confidence")[:, 0] if has("confidence") else torch.ones(count),
         clip=torch.from_numpy(
             rows["clip"].astype(np.int32) if has("clip") else np.zeros(count, dtype=np.int32)
         ),
-        normal=_turned(columns("nx", "ny", "nz"), up_axis) if has("nx") and has("ny") and has("nz") else None,
+        normal=_turned_back(columns("nx", "ny", "nz"), up_axis)
+        if has("nx") and has("ny") and has("nz")
+        else None,
     )
 
 
@@ -161,7 +176,7 @@ def _read_header(file: BinaryIO, name: str) -> tuple[str, int, list[tuple[str, s
         match words:
             case ["format", encoding, *_]:
                 pass
-            case ["comment", "up_axis", "y" | "-y" as up_axis]:
+            case ["comment", "up_axis", "y" | "z" | "-y" as up_axis]:
                 pass
             case ["element", "vertex", number] if number.isdigit():
                 count, in_vertex = int(number), True
@@ -179,4 +194,4 @@ def _read_header(file: BinaryIO, name: str) -> tuple[str, int, list[tuple[str, s
                 )
     if not line or count < 0 or encoding not in ("ascii", "binary_little_endian", "binary_big_endian"):
         raise WorldStereoError(f"point cloud: the header of {name} is incomplete or damaged.")
-    return encoding, count, fields, "y" if up_axis == "y" else "-y"
+    return encoding, count, fields, cast(UpAxis, up_axis)
