@@ -81,7 +81,7 @@ def is_solver(golden: Golden) -> bool:
 
 
 def is_vae(golden: Golden) -> bool:
-    return "keyframes" in golden.tensors
+    return "scheduler_config" not in golden.manifest and not is_solver(golden)
 
 
 def solver_schedule(case: Mapping[str, Any]) -> UniPCSchedule:
@@ -108,17 +108,19 @@ def code_pictures(golden: Golden, path: Path | None = None) -> dict[str, Tensor]
     from ...adapters.diffusers.vae import KeyframeVAE
 
     vae = KeyframeVAE.from_file(path or golden.weights()[0], dtype=torch.float32)
-    keyframes = vae.encode_keyframes(pictures(golden.input("keyframes")))
-    video = vae.encode_video(pictures(golden.input("video")))
-    decoded = vae.decode_keyframes(golden.input("latents_norm_for_decode"))
-    decoded = (decoded * 2 - 1).movedim(0, 1)[None]
-    return {
-        "keyframe_latent_norm": keyframes,
-        "keyframe0_latent_raw": denormalise_latents(keyframes[:, :, :1]),
-        "video_latent_raw": denormalise_latents(video),
-        "decoded": decoded,
-        "decoded0_unclipped": decoded[:, :, :1],
-    }
+    computed: dict[str, Tensor] = {}
+    if golden.has_input("keyframes"):
+        keyframes = vae.encode_keyframes(pictures(golden.input("keyframes")))
+        computed["keyframe_latent_norm"] = keyframes
+        computed["keyframe0_latent_raw"] = denormalise_latents(keyframes[:, :, :1])
+    if golden.has_input("video"):
+        video = vae.encode_video(pictures(golden.input("video")))
+        computed["video_latent_raw"] = denormalise_latents(video)
+    if golden.has_input("latents_norm_for_decode"):
+        decoded = vae.decode_keyframes(golden.input("latents_norm_for_decode"))
+        computed["decoded"] = (decoded * 2 - 1).movedim(0, 1)[None]
+        computed["decoded0_unclipped"] = computed["decoded"][:, :, :1]
+    return computed
 
 
 def pictures(video: Tensor) -> Tensor:
