@@ -16,8 +16,9 @@ from ..worldstereo_core.geometry.trajectory import (
     Trajectory,
     build_trajectory,
 )
+from ..worldstereo_core.geometry.trajectory_plot import plot_trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory
-from .files import check_input_file, fingerprint, input_path, list_files, output_path
+from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .io_types import MemorySocket, TrajectorySocket
 
 logger = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ class BuildTrajectory(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        preset: str,
+        preset: str = "orbit right",
         amount_deg: float = 30.0,
         distance: float = 0.5,
         easing: str = "smooth",
@@ -227,8 +228,6 @@ class BuildTrajectory(io.ComfyNode):
             pivot_depth=scale,
             fps=fps,
         )
-        from ..worldstereo_core.geometry.trajectory import plot_trajectory
-
         plot = plot_trajectory(trajectory, None if memory is None else memory.points)[None]
         text = f"{trajectory.name}: {frames} frames, {start.width} x {start.height} pixels. " + (
             f"1 median depth = {scale:.4g} scene units."
@@ -351,4 +350,7 @@ class SaveTrajectory(io.ComfyNode):
     def execute(cls, trajectory: Trajectory, filename_prefix: str = "worldstereo/camera") -> io.NodeOutput:
         path, name = output_path(filename_prefix, ".json")
         write_camera_json(path, trajectory.cameras)
-        return io.NodeOutput(name, ui={"text": (f"{trajectory.num_frames} cameras in {name}",)})
+        return io.NodeOutput(
+            name,
+            ui={"text": (f"{trajectory.num_frames} cameras in {{name}}",), "files": (saved_result(path),)},
+        )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from comfy_api.latest import io
+from torch import Tensor
 
-from ..worldstereo_core.sizes import RESOLUTION_BUCKETS
+from ..worldstereo_core.geometry.pictures import Fit, fit_pictures
+from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket
+from .images import pictures, to_image
 from .io_types import ConditionSocket, ReferencesSocket, TrajectorySocket
 
 RESOLUTIONS = ("auto", *(f"{width}x{height}" for height, width in RESOLUTION_BUCKETS))
@@ -46,8 +49,13 @@ class FitImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, resolution="auto", fit="crop") -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, image: Tensor, resolution: str = "auto", fit: Fit = "crop") -> io.NodeOutput:
+        batch = pictures("image", image)
+        if resolution == "auto":
+            height, width = nearest_bucket(batch.shape[2], batch.shape[3])
+        else:
+            width, height = (int(side) for side in resolution.split("x"))
+        return io.NodeOutput(to_image(fit_pictures(batch, height, width, fit)), width, height)
 
 
 class EncodeClipVision(io.ComfyNode):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
 from comfy_api.latest import Types, io
 
 from ..worldstereo_core.checks import WorldStereoError
-from ..worldstereo_core.formats.ply import write_ply
+from ..worldstereo_core.formats.ply import UpAxis, write_ply
 from ..worldstereo_core.memory.memory import GeometricMemory
-from ..worldstereo_core.memory.pictures import recoloured
+from ..worldstereo_core.memory.pictures import Colouring, recoloured
+from .files import output_path, saved_result
 from .io_types import MemorySocket
 
-UP_AXES = {"Y up": "y", "Z up": "z", "Y down (OpenCV)": "opencv"}
-COLOURS = {"from pictures": "pictures", "by clip": "clip", "by confidence": "confidence"}
+UP_AXES: dict[str, UpAxis] = {"Y up": "y", "Z up": "z", "Y down (OpenCV)": "-y"}
+COLOURS: dict[str, Colouring] = {
+    "from pictures": "pictures",
+    "by clip": "clip",
+    "by confidence": "confidence",
+}
 
 
 class ExportPointCloud(io.ComfyNode):
@@ -54,6 +60,14 @@ class ExportPointCloud(io.ComfyNode):
                     step=0.01,
                     tooltip="Points with a lower confidence (0 to 1) are left out.",
                 ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="",
+                    optional=True,
+                    tooltip="Also write the file, under this name below ComfyUI's output folder; a number "
+                    "is added. "
+                    "Empty: nothing is written.",
+                ),
             ],
             outputs=[
                 io.File3DPLY.Output("ply", tooltip="Binary PLY; wire it to Preview or Save Point Cloud."),
@@ -68,6 +82,7 @@ class ExportPointCloud(io.ComfyNode):
         up_axis: str = "Y up",
         colours: str = "from pictures",
         min_confidence: float = 0.0,
+        filename_prefix: str = "",
     ) -> io.NodeOutput:
         points = memory.points.select(memory.points.confidence >= min_confidence)
         if points.num_points == 0:
@@ -76,8 +91,13 @@ class ExportPointCloud(io.ComfyNode):
                 "{min_confidence:g}, "
                 "expected at least one. Lower it."
             )
+        points = recoloured(points, COLOURS[colours])
         file = BytesIO()
-        write_ply(file, recoloured(points, COLOURS[colours]), up_axis=UP_AXES[up_axis])
+        write_ply(file, points, up_axis=UP_AXES[up_axis])
         file.seek(0)
-        text = f"{points.num_points:,} points, {up_axis}"
-        return io.NodeOutput(Types.File3D(file, file_format="ply"), points.num_points, ui={"text": (text,)})
+        shown: dict[str, Any] = {"text": (f"{points.num_points:,} points, {up_axis}",)}
+        if filename_prefix.strip():
+            path, _ = output_path(filename_prefix.strip(), ".ply")
+            write_ply(path, points, up_axis=UP_AXES[up_axis])
+            shown["3d"] = (saved_result(path),)
+        return io.NodeOutput(Types.File3D(file, file_format="ply"), points.num_points, ui=shown)

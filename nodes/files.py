@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 import folder_paths
+from comfy_api.latest import io, ui
 
 from ..worldstereo_core.checks import WorldStereoError
+
+# Characters that Windows refuses in file names; a name should work wherever the folder is copied to.
+FORBIDDEN = '<>:"|?*'
 
 
 def model_path(folder: str, name: str, input_name: str) -> Path:
@@ -83,20 +87,33 @@ def output_path(filename_prefix: str, suffix: str) -> tuple[Path, str]:
     Returns:
         The path, and its name as file inputs take it, e.g. ``worldstereo/memory_00001_.json [output]``.
 
-    Raises: WorldStereoError if the prefix leads outside the output folder.
+    Raises: WorldStereoError if the prefix is no file name or leads outside the output folder.
     """
+    base = os.path.basename(os.path.normpath(filename_prefix))
+    is_clean = set(filename_prefix).isdisjoint(FORBIDDEN) and filename_prefix.isprintable()
+    if base in ("", ".", "..") or not is_clean:
+        raise WorldStereoError(
+            f'filename_prefix: "{filename_prefix}" is no name for a file, expected one without {FORBIDDEN} '
+            "and line breaks. Give a name like worldstereo/memory."
+        )
     try:
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        folder, name, counter, _, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
     except Exception as error:  # ComfyUI raises a bare Exception for a prefix outside the folder
         raise WorldStereoError(
-            f'filename_prefix: "{filename_prefix}" cannot be used below the output folder ({error}). '
+            f'filename_prefix: "{filename_prefix}" leads outside the output folder. '
             "Give a name like worldstereo/memory."
         ) from error
     path = Path(folder) / f"{name}_{counter:05}_{suffix}"
     while path.exists():
         counter += 1
         path = Path(folder) / f"{name}_{counter:05}_{suffix}"
-    relative = f"{subfolder}/{path.name}" if subfolder else path.name
+    relative = path.relative_to(folder_paths.get_output_directory()).as_posix()
     return path, f"{relative} [output]"
+
+
+def saved_result(path: Path) -> ui.SavedResult:
+    """The entry that shows a file of the output folder on a node and to API users."""
+    folder = path.parent.relative_to(folder_paths.get_output_directory()).as_posix()
+    return ui.SavedResult(path.name, "" if folder == "." else folder, io.FolderType.output)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
+from ..worldstereo_core.adapters.comfy.patch import apply_control, control_module
+from ..worldstereo_core.adapters.comfy.samplers import make_unipc_sampler
+from ..worldstereo_core.checks import WorldStereoError
+from ..worldstereo_core.model.condition import ControlCondition
+from ..worldstereo_core.model.control_session import ControlStrength
+from ..worldstereo_core.model.latents import split_keyframes
+from ..worldstereo_core.schedule import DMDSchedule, UniPCSchedule
 from .io_types import ConditionSocket
+
+DMD, FLOW, FROM_CONTROL = "few-step (DMD)", "flow (UniPC)", "from control"
 
 
 def stage_input(stage: str, which: str) -> io.Float.Input:
@@ -61,6 +72,17 @@ class ApplyControl(io.ComfyNode):
                 stage_input("early", "first"),
                 stage_input("middle", "second"),
                 stage_input("late", "last"),
+                io.Float.Input(
+                    "reference_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="How much the clip looks at the reference views: 1 = released, 0 = as if there "
+                    "were none. Memory files only; values between cost speed.",
+                ),
             ],
             outputs=[io.Model.Output("model", tooltip="The model with control; wire it to the sampler.")],
         )
@@ -68,17 +90,27 @@ class ApplyControl(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model,
-        control,
-        condition,
-        strength=1.0,
-        start_percent=0.0,
-        end_percent=1.0,
-        early=1.0,
-        middle=1.0,
-        late=1.0,
+        model: Any,
+        control: Any,
+        condition: ControlCondition,
+        strength: float = 1.0,
+        start_percent: float = 0.0,
+        end_percent: float = 1.0,
+        early: float = 1.0,
+        middle: float = 1.0,
+        late: float = 1.0,
+        reference_strength: float = 1.0,
     ) -> io.NodeOutput:
-        raise NotImplementedError
+        patched = apply_control(
+            model,
+            control,
+            condition,
+            ControlStrength(overall=strength, early=early, middle=middle, late=late),
+            start_percent,
+            end_percent,
+            reference_strength=reference_strength,
+        )
+        return io.NodeOutput(patched)
 
 
 class MakeSigmas(io.ComfyNode):
@@ -96,8 +128,8 @@ class MakeSigmas(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "schedule",
-                    options=["few-step (DMD)", "flow (UniPC)", "from control"],
-                    default="few-step (DMD)",
+                    options=[DMD, FLOW, FROM_CONTROL],
+                    default=DMD,
                     tooltip="Which schedule. from control takes schedule, steps, shift and start from the "
                     "file "
                     "(wire control).",
@@ -138,8 +170,24 @@ class MakeSigmas(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, schedule="few-step (DMD)", steps=4, shift=5.0, start=250, control=None) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls,
+        schedule: str = DMD,
+        steps: int = 4,
+        shift: float = 5.0,
+        start: int = 250,
+        control: Any = None,
+    ) -> io.NodeOutput:
+        if schedule == FROM_CONTROL:
+            if control is None:
+                raise WorldStereoError(
+                    "control: nothing is connected, but schedule says from control. Connect the control "
+                    "output of Load WorldStereo Model, or choose another schedule."
+                )
+            return io.NodeOutput(control_module(control).config.schedule.sigmas())
+        if schedule == DMD:
+            return io.NodeOutput(DMDSchedule(num_steps=steps, start=start, shift=shift).sigmas())
+        return io.NodeOutput(UniPCSchedule(num_steps=steps, shift=shift).sigmas())
 
 
 class MakeUniPCSampler(io.ComfyNode):
@@ -169,8 +217,8 @@ class MakeUniPCSampler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, order=2, official_timesteps=True) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, order: int = 2, official_timesteps: bool = True) -> io.NodeOutput:
+        return io.NodeOutput(make_unipc_sampler(order, official_timesteps))
 
 
 class SplitKeyframes(io.ComfyNode):
@@ -190,5 +238,5 @@ class SplitKeyframes(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, latent) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, latent: dict[str, Any]) -> io.NodeOutput:
+        return io.NodeOutput({"samples": split_keyframes(latent["samples"])})

@@ -15,7 +15,7 @@ from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory, initialise_memory
 from ..worldstereo_core.memory.pictures import draw_memory
 from ..worldstereo_core.memory.storage import load_memory, save_memory
-from .files import check_input_file, fingerprint, input_path, list_files, output_path
+from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .images import check_not_decoded_as_video, one_mask, one_picture, pictures
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket, TrajectorySocket
 from .progress import node_progress
@@ -162,14 +162,6 @@ class UpdateMemory(io.ComfyNode):
                 MemorySocket.Input("memory", tooltip="The memory before this clip; it is not changed."),
                 io.Image.Input("images", tooltip="The clip's frames, one per camera of the trajectory."),
                 TrajectorySocket.Input("trajectory", tooltip="The cameras the clip was made with."),
-                io.MultiType.Input(
-                    "geometry",
-                    types=[MogeGeometrySocket, Da3GeometrySocket],
-                    optional=True,
-                    tooltip="Depth of the same frames. It is brought to the memory's scale (scene units) "
-                    "by what "
-                    "both see. Without it views are added and no points.",
-                ),
                 io.Int.Input(
                     "keep_frames",
                     default=8,
@@ -183,6 +175,14 @@ class UpdateMemory(io.ComfyNode):
                     "clip_name",
                     default="",
                     tooltip="Name of the clip in the memory. Empty: clip_01, clip_02 and so on.",
+                ),
+                io.MultiType.Input(
+                    "geometry",
+                    types=[MogeGeometrySocket, Da3GeometrySocket],
+                    optional=True,
+                    tooltip="Depth of the same frames. It is brought to the memory's scale (scene units) "
+                    "by what "
+                    "both see. Without it views are added and no points.",
                 ),
             ],
             outputs=[
@@ -200,9 +200,9 @@ class UpdateMemory(io.ComfyNode):
         memory: GeometricMemory,
         images: Tensor,
         trajectory: Trajectory,
-        geometry: Any = None,
         keep_frames: int = 8,
         clip_name: str = "",
+        geometry: Any = None,
     ) -> io.NodeOutput:
         frames = pictures("images", images)
         check_not_decoded_as_video(frames.shape[0], trajectory.num_frames)
@@ -277,7 +277,7 @@ class SaveMemory(io.ComfyNode):
         save_memory(path, memory)
         summary = memory.summary()
         text = f"{summary.num_points:,} points and {summary.num_views} views in {name}"
-        return io.NodeOutput(name, ui={"text": (text,)})
+        return io.NodeOutput(name, ui={"text": (text,), "files": (saved_result(path),)})
 
 
 class LoadMemory(io.ComfyNode):

@@ -39,6 +39,9 @@ class RenderedFrames:
     def num_frames(self) -> int:
         return self.image.shape[0]
 
+    def to(self, device: torch.device | str) -> RenderedFrames:
+        return RenderedFrames(self.image.to(device), self.hole_mask.to(device), self.depth.to(device))
+
 
 def render_points(
     points: PointCloud,

@@ -115,7 +115,7 @@ def _check_kind(path: Path) -> None:
         )
     with path.open("rb") as file:
         start = file.read(9)
-    # A safetensors file starts with its header's length, whose first byte may be any, then the header's brace.
+    # A safetensors file starts with its header's length, whose first byte may be any, then the brace.
     if start.startswith(_PICKLE_STARTS) and start[8:] != b"{":
         raise WorldStereoError(
             f"memory file {path.name}: got a pickled PyTorch file, expected safetensors. Pickled files can "

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from ..checks import CheckpointError
-from ..schedule import DMDSchedule
+from ..schedule import DMDSchedule, Schedule, UniPCSchedule
 
 Variant = Literal["camera", "memory", "memory-dmd"]
 LatentConditionMode = Literal["full_vae", "first_frame_only"]
@@ -90,6 +90,11 @@ class WorldStereoConfig:
     @property
     def takes_references(self) -> bool:
         return self.variant != "camera"
+
+    @property
+    def schedule(self) -> Schedule:
+        """The steps the file was made for: its own table when distilled, else the base model's."""
+        return self.dmd if self.variant == "memory-dmd" else UniPCSchedule()
 
 
 def control_sizes_from_shapes(

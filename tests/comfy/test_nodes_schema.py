@@ -1,0 +1,104 @@
+"""Every node is offered by the server, and its schema agrees with its code and its help page."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+HELP = Path(__file__).resolve().parents[2] / "web" / "docs"
+
+# The permanent contract: ids and input names of saved workflows. Add inputs at the end; never rename.
+INPUTS = {
+    "WorldStereo_LoadModel": "backbone worldstereo weight_dtype variant reference_update",
+    "WorldStereo_LoadDepth": "file scale kind fov_deg",
+    "WorldStereo_BuildTrajectory": "preset amount_deg distance easing frames focal_end width height memory "
+    "continue_from fov_deg fps unit",
+    "WorldStereo_LoadTrajectory": "file frames width height fps",
+    "WorldStereo_SaveTrajectory": "trajectory filename_prefix",
+    "WorldStereo_CreateMemory": "image geometry fov_deg edge_threshold far_contraction sky edge_mode "
+    "depth_kind",
+    "WorldStereo_RenderMemory": "memory trajectory radius points_per_pixel min_confidence first_frame",
+    "WorldStereo_RetrieveReferences": "memory trajectory max_references method frames",
+    "WorldStereo_UpdateMemory": "memory images trajectory keep_frames clip_name geometry",
+    "WorldStereo_InspectMemory": "memory",
+    "WorldStereo_SaveMemory": "memory filename_prefix",
+    "WorldStereo_LoadMemory": "file",
+    "WorldStereo_FitImage": "image resolution fit",
+    "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
+    "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output",
+    "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled",
+    "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
+    "late reference_strength",
+    "WorldStereo_MakeSigmas": "schedule steps shift start control",
+    "WorldStereo_MakeUniPCSampler": "order official_timesteps",
+    "WorldStereo_SplitKeyframes": "latent",
+    "WorldStereo_ExportPointCloud": "memory up_axis colours min_confidence filename_prefix",
+}
+
+
+@pytest.fixture
+def schemas(run_in_comfy):
+    return run_in_comfy("node_checks.py", "schemas")
+
+
+def test_the_ids_and_inputs_are_those_promised(schemas):
+    found = {node: " ".join(entry["id"] for entry in facts["inputs"]) for node, facts in schemas.items()}
+    assert found == INPUTS
+
+
+def test_every_input_and_output_has_a_tooltip(schemas):
+    silent = [
+        f"{node}.{entry['id']}"
+        for node, facts in schemas.items()
+        for entry in [*facts["inputs"], *facts["outputs"]]
+        if not entry["tooltip"]
+    ]
+    assert silent == []
+
+
+def test_every_node_says_what_it_does_and_can_be_searched(schemas):
+    for node, facts in schemas.items():
+        assert facts["description"].endswith("."), node
+        assert facts["search_aliases"], node
+        assert facts["category"].split("/")[0] == "WorldStereo", node
+        assert facts["category"].split("/")[1] in ("loaders", "camera", "memory", "generate", "export"), node
+
+
+def test_inputs_are_the_parameters_of_execute(schemas):
+    for node, facts in schemas.items():
+        assert {entry["id"] for entry in facts["inputs"]} == set(facts["parameters"]), node
+
+
+def test_defaults_are_the_same_in_schema_and_python(schemas):
+    for node, facts in schemas.items():
+        for entry in facts["inputs"]:
+            parameter = facts["parameters"][entry["id"]]
+            if entry["has_default"] and not (node == "WorldStereo_LoadModel" and entry["id"] == "backbone"):
+                assert parameter == {"default": entry["default"]}, f"{node}.{entry['id']}"
+            elif entry["optional"]:
+                assert parameter == {"default": None}, f"{node}.{entry['id']}"
+
+
+def test_optional_inputs_come_last(schemas):
+    for node, facts in schemas.items():
+        optional = [entry["optional"] for entry in facts["inputs"]]
+        assert optional == sorted(optional), node
+
+
+def test_every_node_has_a_help_page(schemas):
+    pages = {path.stem for path in HELP.glob("*.md")}
+    assert pages == set(schemas)
+    for node, facts in schemas.items():
+        text = (HELP / f"{node}.md").read_text(encoding="utf-8")
+        assert text.startswith(f"# {facts['display_name']}\n"), node
+
+
+def test_the_server_offers_every_node_with_its_help(comfy_server):
+    offered = comfy_server.object_info()
+    assert set(INPUTS) <= set(offered)
+    for node in INPUTS:
+        page = f"{comfy_server.url}/extensions/ComfyUI-WorldStereo/docs/{node}.md"
+        with urllib.request.urlopen(page, timeout=30) as answer:
+            assert answer.read().startswith(b"# "), node
