@@ -150,16 +150,17 @@ def initialise_memory(
         confidence: [H, W] 0..1; 1 by default.
         normals: [H, W, 3] unit vectors in world coordinates.
 
-    Raises: ShapeError, PathError or WorldStereoError if sizes differ, the camera is invalid, or depth is empty.
+    Raises: ShapeError, PathError or WorldStereoError if sizes differ, the camera is no camera, or there is no
+        depth.
     """
     size = check_shape("image", image, (3, "H", "W"))
     _check_size("depth", depth, size)
     if mask is not None:
         _check_size("mask", mask, size)
-    w2c = torch.eye(4, device=K.device) if w2c is None else w2c
+    source = torch.eye(4, device=K.device) if w2c is None else w2c
     check_shape("K", K, (3, 3))
-    check_shape("w2c", w2c, (4, 4))
-    check_cameras("image camera", Cameras(w2c[None], K[None], size["H"], size["W"]))
+    check_shape("w2c", source, (4, 4))
+    check_cameras("image camera", Cameras(source[None], K[None], size["H"], size["W"]))
 
     # Where the mask drops a pixel, its depth must not weigh in the median either.
     usable = torch.ones_like(depth, dtype=torch.bool) if mask is None else ~mask.bool()
@@ -170,7 +171,7 @@ def initialise_memory(
         image,
         depth,
         K,
-        w2c,
+        source,
         edge_threshold=edge_threshold,
         edge_mode=edge_mode,
         far_contraction=far_contraction,
@@ -180,7 +181,7 @@ def initialise_memory(
     )
     view = View(
         image=image_to_bytes(name, image),
-        w2c=w2c.float(),
+        w2c=source.float(),
         K=K.float(),
         name=name,
         depth=contract_far_depth(depth, far_contraction),

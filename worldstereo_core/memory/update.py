@@ -190,7 +190,8 @@ def align_depth_scale(depth: Tensor, rendered_depth: Tensor, valid: Tensor | Non
         raise WorldStereoError(
             f"depths: the estimate and the memory share {int(both.sum())} of {depth.numel()} pixels, "
             f"expected at least {needed} to compare their scales. Check that frames and trajectory belong "
-            "together, give depths in the memory's own units with scale alignment off, or move the camera in smaller steps."
+            "together, give depths in the memory's own units with scale alignment off, or move the camera in "
+            "smaller steps."
         )
     return float(lower_median(rendered_depth[both] / depth[both]))
 
@@ -286,7 +287,8 @@ def _check_clip(
     if cameras.num_frames != size["T"]:
         raise ShapeError(
             f"frames and trajectory differ in frames: got {size['T']} frames and {cameras.num_frames} "
-            "cameras, expected as many of both. Give the trajectory the clip was generated with, or resample it."
+            "cameras, expected as many of both. Give the trajectory the clip was generated with, or "
+            "resample it."
         )
     for name, maps in (("depths", depths), ("valid", valid)):
         if maps is not None and tuple(maps.shape) != (size["T"], size["H"], size["W"]):

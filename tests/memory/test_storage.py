@@ -1,0 +1,163 @@
+"""Saving and loading: every number bit by bit, and errors that say what the file is."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from worldstereo_core.checks import WorldStereoError
+from worldstereo_core.geometry.point_cloud import PointCloud
+from worldstereo_core.memory import storage
+from worldstereo_core.memory.memory import GeometricMemory
+from worldstereo_core.memory.storage import load_memory, save_memory
+from worldstereo_core.memory.view import View
+
+
+def random_memory(num_points: int = 50, has_normals: bool = False) -> GeometricMemory:
+    generator = torch.Generator().manual_seed(0)
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    clips = torch.arange(num_points, dtype=torch.int32) % 3
+    points = PointCloud(
+        rand(num_points, 3),
+        rand(num_points, 3),
+        rand(num_points),
+        clips,
+        rand(num_points, 3) if has_normals else None,
+    )
+    frames = torch.randint(0, 256, (2, 3, 8, 10), generator=generator).to(torch.uint8)
+    wide = torch.randint(0, 256, (3, 6, 12), generator=generator).to(torch.uint8)
+    cameras, intrinsics = rand(3, 4, 4), rand(3, 3, 3)
+    views = (
+        View(frames[0], cameras[0], intrinsics[0], "image", 0, rand(8, 10)),
+        View(frames[1], cameras[1], intrinsics[1], "clip_01/0003", 1),
+        View(wide, cameras[2], intrinsics[2], "clip 2 – ü/0003", 2, rand(6, 12)),
+    )
+    return GeometricMemory(points, views, 2.718281828459045, ("made.", "grown."), 21.7)
+
+
+def assert_same(first: GeometricMemory, second: GeometricMemory) -> None:
+    for name in ("xyz", "rgb", "confidence", "clip", "normal"):
+        one, two = getattr(first.points, name), getattr(second.points, name)
+        assert (one is None and two is None) or (one.dtype == two.dtype and torch.equal(one, two))
+    assert len(first.views) == len(second.views)
+    for one, two in zip(first.views, second.views, strict=True):
+        assert (one.name, one.clip) == (two.name, two.clip)
+        for name in ("image", "w2c", "K", "depth"):
+            a, b = getattr(one, name), getattr(two, name)
+            assert (a is None and b is None) or (a.dtype == b.dtype and torch.equal(a, b))
+    assert (first.median_depth, first.far_limit, first.history) == (
+        second.median_depth,
+        second.far_limit,
+        second.history,
+    )
+
+
+@pytest.mark.parametrize("has_normals", [False, True])
+def test_a_round_trip_keeps_every_bit(tmp_path: Path, has_normals: bool):
+    memory = random_memory(has_normals=has_normals)
+    save_memory(tmp_path / "world.safetensors", memory)
+    assert_same(memory, load_memory(tmp_path / "world.safetensors"))
+
+
+def test_what_was_loaded_can_be_saved_again(tmp_path: Path):
+    save_memory(tmp_path / "one.safetensors", random_memory())
+    save_memory(tmp_path / "two.safetensors", load_memory(tmp_path / "one.safetensors"))
+    assert_same(random_memory(), load_memory(tmp_path / "two.safetensors"))
+
+
+def test_a_memory_without_views_points_or_far_limit_survives(tmp_path: Path):
+    memory = replace(random_memory(num_points=0), views=(), far_limit=math.inf)
+    save_memory(tmp_path / "empty.safetensors", memory)
+    assert_same(memory, load_memory(tmp_path / "empty.safetensors"))
+
+
+def test_folders_are_made_and_nothing_else_is_left_behind(tmp_path: Path):
+    save_memory(tmp_path / "new" / "deep" / "world.safetensors", random_memory())
+    assert [path.name for path in (tmp_path / "new" / "deep").iterdir()] == ["world.safetensors"]
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "world.safetensors"
+    save_memory(path, random_memory())
+    before = path.read_bytes()
+
+    def fail(source: Path, target: Path) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(storage.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_memory(path, random_memory(num_points=7))
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["world.safetensors"]
+
+
+def test_a_million_points_are_saved_and_loaded_quickly(tmp_path: Path):
+    memory = random_memory(num_points=1_000_000)
+    start = time.perf_counter()
+    save_memory(tmp_path / "world.safetensors", memory)
+    loaded = load_memory(tmp_path / "world.safetensors")
+    assert time.perf_counter() - start < 5
+    assert torch.equal(loaded.points.xyz, memory.points.xyz)
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(WorldStereoError, match=r"there is no file .*nothing\.safetensors"):
+        load_memory(tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.001, 0.3, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, keep: float):
+    path = tmp_path / "world.safetensors"
+    save_memory(path, random_memory())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(WorldStereoError, match="damaged or was cut off"):
+        load_memory(path)
+
+
+def test_a_model_file_is_refused(tmp_path: Path):
+    save_file({"blocks.0.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(WorldStereoError, match='format "None", expected "worldstereo-memory"'):
+        load_memory(tmp_path / "model.safetensors")
+
+
+def test_a_newer_version_is_refused(tmp_path: Path):
+    metadata = {"format": "worldstereo-memory", "version": "2", "memory": "{}"}
+    save_file({"points.xyz": torch.zeros(1, 3)}, tmp_path / "new.safetensors", metadata)
+    with pytest.raises(WorldStereoError, match="got format version 2, expected at most 1"):
+        load_memory(tmp_path / "new.safetensors")
+
+
+def test_a_pickled_file_is_refused_unread(tmp_path: Path):
+    torch.save({"points": torch.zeros(3)}, tmp_path / "world.pt")
+    with pytest.raises(WorldStereoError, match="pickled PyTorch file, expected safetensors"):
+        load_memory(tmp_path / "world.pt")
+
+
+def test_contents_that_do_not_fit_together_are_refused(tmp_path: Path):
+    facts = {"views": [{"name": "image", "clip": 0}], "median_depth": 1.0, "far_limit": None, "history": []}
+    metadata = {"format": "worldstereo-memory", "version": "1", "memory": json.dumps(facts)}
+    points = {
+        "points.xyz": torch.zeros(4, 3),
+        "points.rgb": torch.zeros(4, 3),
+        "points.confidence": torch.zeros(4),
+        "points.clip": torch.zeros(4, dtype=torch.int32),
+    }
+    save_file(points, tmp_path / "lacking.safetensors", metadata)
+    with pytest.raises(WorldStereoError, match=r"do not fit together.*views\.000000\.image"):
+        load_memory(tmp_path / "lacking.safetensors")
+    points["points.rgb"] = torch.zeros(3, 3)
+    save_file(points, tmp_path / "uneven.safetensors", metadata)
+    with pytest.raises(WorldStereoError, match=r"do not fit together.*point colours"):
+        load_memory(tmp_path / "uneven.safetensors")
