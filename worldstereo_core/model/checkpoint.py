@@ -13,7 +13,14 @@ from torch import Tensor
 from ..checks import CheckpointError
 from .checkpoint_settings import SettingsReader, find_settings
 from .config import WorldStereoConfig, control_sizes_from_shapes, count_blocks
-from .key_names import diffusers_to_wan_key, strip_prefix, summarise_keys, wan_keys, wan_to_diffusers_key
+from .key_names import (
+    diffusers_to_wan_key,
+    strip_prefix,
+    summarise_keys,
+    wan_keys,
+    wan_name,
+    wan_to_diffusers_key,
+)
 from .weight_files import read_weights
 from .world_control import WorldStereoControl
 
@@ -140,10 +147,18 @@ def checkpoint_from_tensors(
 
 
 def merge_backbone(base: Mapping[str, Tensor], checkpoint: WorldStereoCheckpoint) -> dict[str, Tensor]:
-    """Overlay the file's backbone tensors on a base in Wan names; nothing is copied.
+    """Overlay the file's backbone tensors on a base; nothing is copied.
+
+    Args:
+        base: tensors under Wan, ComfyUI or diffusers names; empty if the file is complete.
+        checkpoint: the WorldStereo file.
+
+    Returns:
+        All tensors under Wan names.
 
     Raises: CheckpointError if a tensor's shape differs from the base's, or the base lacks it.
     """
+    base = {wan_name(key): tensor for key, tensor in base.items()}
     absent = [key for key in checkpoint.backbone_state if base and key not in base]
     if absent:
         raise CheckpointError(

@@ -89,6 +89,12 @@ def strip_prefix(key: str) -> str:
     return key
 
 
+def wan_name(key: str) -> str:
+    """Original Wan name of a key under Wan, ComfyUI or diffusers names; unknown ones lose a prefix only."""
+    key = strip_prefix(key)
+    return diffusers_to_wan_key(key) or key
+
+
 def wan_keys(num_blocks: int, is_image_to_video: bool = True) -> list[str]:
     """Every original name of a Wan 2.1 transformer, without the optional image position embedding."""
     whole = [key for key in _WHOLE_KEYS_BACK if key != "img_emb.emb_pos"]

@@ -32,17 +32,6 @@ def denormalise_latents(latents: Tensor) -> Tensor:
     return latents * std + mean
 
 
-def split_keyframes(latents: Tensor) -> Tensor:
-    """[b, 16, F, h, w] clips of key frames -> [b F, 16, 1, h, w], a latent video of one frame per picture."""
-    check_shape(
-        "latent",
-        latents,
-        ("*", LATENT_CHANNELS, "*", "*", "*"),
-        "Wire the sampled clip of a Wan 2.1 model here, before VAE Decode.",
-    )
-    return latents.movedim(2, 1).flatten(0, 1).unsqueeze(2)
-
-
 def _constants(latents: Tensor) -> tuple[Tensor, Tensor]:
     check_shape("latents", latents, ("*", LATENT_CHANNELS, "*", "*", "*"), "Use a Wan 2.1 VAE.")
     shape = (1, LATENT_CHANNELS, 1, 1, 1)

@@ -64,9 +64,9 @@ def reference_rope(
     """The backbone's own rope at the references' positions; token axis 1."""
     wide = backbone.embed_positions(TokenGrid(grid.frames, grid.rows, 2 * grid.columns))
     places = reference_token_indices(reference_index, grid)
-    if isinstance(wide, Tensor):
-        return wide.index_select(1, places.to(wide.device))
-    return tuple(part.index_select(1, places.to(part.device)) for part in wide)
+    if isinstance(wide, tuple):
+        return tuple(part.index_select(1, places.to(part.device)) for part in wide)
+    return wide.index_select(1, places.to(wide.device))
 
 
 def join_ropes(

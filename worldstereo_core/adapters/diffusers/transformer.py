@@ -11,12 +11,7 @@ from torch import Tensor, nn
 
 from ...checks import CheckpointError
 from ...model.config import count_blocks
-from ...model.key_names import (
-    diffusers_to_wan_key,
-    strip_prefix,
-    summarise_keys,
-    wan_to_diffusers_key,
-)
+from ...model.key_names import summarise_keys, wan_name, wan_to_diffusers_key
 from ...model.weight_files import read_weights
 
 HEAD_WIDTH = 128
@@ -45,7 +40,7 @@ def load_wan_transformer(
 
     Raises: CheckpointError if it is not a whole Wan transformer.
     """
-    from diffusers import WanTransformer3DModel
+    from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 
     if isinstance(source, Mapping):
         name, tensors = "backbone", source
@@ -93,12 +88,6 @@ def set_dtype(model: nn.Module, dtype: torch.dtype | None) -> None:
     for name, parameter in model.named_parameters():
         keeps = any(part in name.split(".") for part in _FLOAT32_PARTS)
         parameter.data = parameter.data.to(torch.float32 if keeps else dtype)
-
-
-def wan_name(key: str) -> str:
-    """Original Wan name of a key under Wan, ComfyUI or diffusers names; others unchanged."""
-    key = strip_prefix(key)
-    return diffusers_to_wan_key(key) or key
 
 
 def _config_from_shapes(state: Mapping[str, Tensor], name: str, num_heads: int | None) -> dict[str, Any]:

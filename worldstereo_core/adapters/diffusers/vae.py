@@ -41,7 +41,7 @@ class KeyframeVAE:
 
         Raises: CheckpointError if it is not a Wan 2.1 VAE.
         """
-        from diffusers import AutoencoderKLWan
+        from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
         if isinstance(source, Mapping):
             name, tensors = "VAE", source
