@@ -1,0 +1,239 @@
+"""Write a graph in the ComfyUI frontend's workflow format from a short description.
+
+Sockets, widgets and their order come from a server's /object_info, so a description names inputs only.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from worldstereo_core.commands.comfy_prompt import is_widget, widget_inputs
+
+PACK = {"cnr_id": "comfyui-worldstereo", "ver": "0.1.0"}
+CORE = {"cnr_id": "comfy-core"}
+NOTES = ("MarkdownNote", "Note")  # drawn by the frontend, unknown to the server
+BYPASSED = 4
+
+# Pixels of the classic renderer: what the frontend itself computes for a node.
+TITLE, SLOT, WIDGET = 30, 20, 24
+GAP = 36
+GROUP_MARGIN, GROUP_TITLE = 20, 40
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output slot of a node, to be wired into inputs."""
+
+    node: Node
+    slot: int
+    type: str
+
+
+@dataclass(eq=False)
+class Node:
+    """One node; `inputs` holds links by input name, `values` widget values by name."""
+
+    id: int
+    type: str
+    schema: Mapping[str, Any]
+    inputs: dict[str, Output]
+    values: dict[str, Any]
+    title: str | None = None
+    mode: int = 0
+    models: tuple[dict[str, str], ...] = ()
+    width: int = 320
+    height: int | None = None
+    color: tuple[str, str] | None = None
+    pos: tuple[int, int] = (0, 0)
+    links_out: dict[int, list[int]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Output:
+        slot = self.schema["output_name"].index(name)
+        return Output(self, slot, self.schema["output"][slot])
+
+    @property
+    def sockets(self) -> list[tuple[str, str, bool]]:
+        """(name, type, is optional) of the inputs that have no widget."""
+        return [
+            (name, spec[0], section == "optional")
+            for section in ("required", "optional")
+            for name, spec in self.schema["input"].get(section, {}).items()
+            if not is_widget(spec)
+        ]
+
+    def size(self) -> tuple[int, int]:
+        """Width and height without the title bar."""
+        if self.height is not None:
+            return self.width, self.height
+        widgets = len(widget_inputs(self.schema, self.values))
+        height = SLOT * max(len(self.sockets), len(self.schema.get("output", ()))) + 6
+        return self.width, height + (WIDGET * widgets + 8 if widgets else 0)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A group's rectangle, [left, right) x [top, bottom)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class Graph:
+    """A workflow under construction."""
+
+    def __init__(self, schemas: Mapping[str, Any], name: str) -> None:
+        self.schemas = schemas
+        self.name = name
+        self.nodes: list[Node] = []
+        self.groups: list[dict[str, Any]] = []
+
+    def add(self, type: str, /, *, title: str | None = None, width: int = 320, **settings: Any) -> Node:
+        """Add a node.
+
+        Args:
+            settings: input name -> `Output` of another node (a link) or a widget value; what is not named
+                keeps its default. `mode`, `models`, `height` and `color` are those of `Node`.
+        """
+        own = {key: settings.pop(key) for key in ("mode", "models", "height", "color") if key in settings}
+        schema = self.schemas[type]
+        known = {name for section in ("required", "optional") for name in schema["input"].get(section, {})}
+        unknown = set(settings) - known
+        if unknown:
+            raise KeyError(f"{type} has no input {sorted(unknown)}; it has {sorted(known)}")
+        links = {key: value for key, value in settings.items() if isinstance(value, Output)}
+        values = {key: value for key, value in settings.items() if key not in links}
+        node = Node(len(self.nodes) + 1, type, schema, links, values, title, width=width, **own)
+        self._check_links(node)
+        self.nodes.append(node)
+        return node
+
+    def note(self, text: str, *, title: str, width: int, height: int) -> Node:
+        """Add a Markdown note."""
+        schema = {"input": {"required": {"text": ["STRING", {"default": "", "multiline": True}]}}}
+        node = Node(len(self.nodes) + 1, "MarkdownNote", schema, {}, {"text": text}, title)
+        node.width, node.height, node.color = width, height, ("#432", "#653")
+        self.nodes.append(node)
+        return node
+
+    def group(self, title: str, left: int, top: int, columns: Sequence[Sequence[Node]], color: str) -> Box:
+        """Place nodes in columns side by side, each from the top down, and draw a group around them.
+
+        Returns:
+            The group's rectangle.
+        """
+        x, bottom = left + GROUP_MARGIN, top
+        for column in columns:
+            y = top + GROUP_TITLE
+            for node in column:
+                node.pos = (x, y + TITLE)
+                y += TITLE + node.size()[1] + GAP
+            bottom = max(bottom, y)
+            x += max(node.size()[0] for node in column) + 2 * GAP
+        box = Box(left, top, x - 2 * GAP + GROUP_MARGIN, bottom)
+        bounding = [box.left, box.top, box.right - box.left, box.bottom - box.top]
+        self.groups.append(
+            {
+                "id": len(self.groups) + 1,
+                "title": title,
+                "bounding": bounding,
+                "color": color,
+                "font_size": 24,
+                "flags": {},
+            }
+        )
+        return box
+
+    def align(self, boxes: Sequence[Box], *, right: bool = False) -> int:
+        """Make groups end on one line, at the bottom or at the right; gives that line."""
+        edge = max(box.right if right else box.bottom for box in boxes)
+        for box in boxes:
+            bounding = next(
+                group["bounding"]
+                for group in self.groups
+                if tuple(group["bounding"][:2]) == (box.left, box.top)
+            )
+            bounding[2 if right else 3] = edge - bounding[0 if right else 1]
+        return edge
+
+    def _check_links(self, node: Node) -> None:
+        types = {name: spec[0] for section in node.schema["input"].values() for name, spec in section.items()}
+        for name, output in node.inputs.items():
+            if output.type not in str(types[name]).split(",") and "*" not in (types[name], output.type):
+                raise TypeError(f"{node.type}.{name} takes {types[name]}, not {output.type}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The workflow as the frontend saves it (version 0.4)."""
+        links: list[list[Any]] = []
+        nodes = []
+        for node in self.nodes:
+            for slot, (name, kind, _) in enumerate(node.sockets):
+                output = node.inputs.get(name)
+                if output is not None:
+                    link = len(links) + 1
+                    links.append([link, output.node.id, output.slot, node.id, slot, kind_of(output, kind)])
+                    output.node.links_out.setdefault(output.slot, []).append(link)
+        by_target = {(link[3], link[4]): link[0] for link in links}
+        for order, node in enumerate(self.nodes):
+            nodes.append(self._node_json(node, order, by_target))
+        return {
+            # The same name always gives the same id, so that a rebuild changes nothing.
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"comfyui-worldstereo/{self.name}")),
+            "revision": 0,
+            "last_node_id": len(nodes),
+            "last_link_id": len(links),
+            "nodes": nodes,
+            "links": links,
+            "groups": self.groups,
+            "config": {},
+            "extra": {"ds": {"scale": 0.6, "offset": [40, 80]}},
+            "version": 0.4,
+        }
+
+    def _node_json(self, node: Node, order: int, by_target: dict[tuple[int, int], int]) -> dict[str, Any]:
+        inputs: list[dict[str, Any]] = []
+        for slot, (name, kind, optional) in enumerate(node.sockets):
+            entry = {"name": name, "type": kind, "link": by_target.get((node.id, slot))}
+            inputs.append({**entry, "shape": 7} if optional else entry)
+        widgets = widget_inputs(node.schema, node.values)
+        outputs = [
+            {"name": name, "type": kind, "links": node.links_out.get(slot)}
+            for slot, (name, kind) in enumerate(
+                zip(node.schema.get("output_name", ()), node.schema.get("output", ()), strict=True)
+            )
+        ]
+        properties: dict[str, Any] = {}
+        if node.type not in NOTES:
+            properties = {
+                "Node name for S&R": node.type,
+                **(PACK if node.type.startswith("WorldStereo_") else CORE),
+            }
+        if node.models:
+            properties["models"] = list(node.models)
+        result: dict[str, Any] = {
+            "id": node.id,
+            "type": node.type,
+            "pos": list(node.pos),
+            "size": list(node.size()),
+            "flags": {},
+            "order": order,
+            "mode": node.mode,
+            "inputs": inputs,
+            "outputs": outputs,
+            "properties": properties,
+            "widgets_values": [value for _, value in widgets],
+        }
+        if node.title:
+            result["title"] = node.title
+        if node.color:
+            result["color"], result["bgcolor"] = node.color
+        return result
+
+
+def kind_of(output: Output, kind: str) -> str:
+    """The type of a link: that of its output, unless the output takes anything."""
+    return kind if output.type == "*" else output.type
