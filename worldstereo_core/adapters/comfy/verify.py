@@ -149,7 +149,7 @@ def _sample(
         sampler = make_unipc_sampler(config["solver_order"])
     vision = comfy.clip_vision.Output()
     vision["penultimate_hidden_states"] = golden.input("image_embeds")
-    guidance = float(call.get("guidance_scale", 1.0))
+    guidance = max(float(call.get("guidance_scale", 1.0)), 1.0)  # at or below 1 there is no guidance
     negative = "negative_tokens" if guidance > 1 else "text_tokens"
     prompts = [
         [[pad_text(golden.input(name)), {**values, "clip_vision_output": vision}]]
@@ -205,19 +205,23 @@ class _Recorder:
 def vae(golden: GoldenLike) -> dict[str, Tensor]:
     """Key frames and a video through ComfyUI's VAE (g10)."""
     prepare()
+    computed: dict[str, Tensor] = {}
     with torch.inference_mode():
         coder = _load_vae(golden)
-        keyframes = coder.encode_keyframes(_pictures(golden.input("keyframes")))
-        video = coder.encode_video(_pictures(golden.input("video")))
-        decoded = coder.decode_keyframes(golden.input("latents_norm_for_decode"))
-    decoded = (decoded * 2 - 1).movedim(0, 1)[None]
-    return {
-        "keyframe_latent_norm": keyframes,
-        "keyframe0_latent_raw": denormalise_latents(keyframes[:, :, :1]),
-        "video_latent_raw": denormalise_latents(video),
-        "decoded": decoded,
-        "decoded0_unclipped": decoded[:, :, :1],  # clipped there too: Wan's decoder does it itself
-    }
+        # A set may hold a part of these only.
+        if golden.has_input("keyframes"):
+            keyframes = coder.encode_keyframes(_pictures(golden.input("keyframes")))
+            computed["keyframe_latent_norm"] = keyframes
+            computed["keyframe0_latent_raw"] = denormalise_latents(keyframes[:, :, :1])
+        if golden.has_input("video"):
+            video = coder.encode_video(_pictures(golden.input("video")))
+            computed["video_latent_raw"] = denormalise_latents(video)
+        if golden.has_input("latents_norm_for_decode"):
+            decoded = coder.decode_keyframes(golden.input("latents_norm_for_decode"))
+            computed["decoded"] = (decoded * 2 - 1).movedim(0, 1)[None]
+            # Clipped in the golden too: Wan's decoder does it itself.
+            computed["decoded0_unclipped"] = computed["decoded"][:, :, :1]
+    return computed
 
 
 def _load_vae(golden: GoldenLike) -> ComfyKeyframeVAE:
