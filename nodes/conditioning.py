@@ -2,15 +2,70 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
+import node_helpers
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..worldstereo_core.adapters.comfy.clip_vision import encode_clip_vision
+from ..worldstereo_core.adapters.comfy.patch import control_module
+from ..worldstereo_core.adapters.comfy.vae import (
+    ComfyKeyframeVAE,
+    empty_keyframes,
+    first_frame_conditioning,
+)
+from ..worldstereo_core.checks import ShapeError
 from ..worldstereo_core.geometry.pictures import Fit, fit_pictures
-from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket
-from .images import pictures, to_image
+from ..worldstereo_core.geometry.trajectory import Trajectory
+from ..worldstereo_core.memory.retrieval import References
+from ..worldstereo_core.model.conditioning import build_condition
+from ..worldstereo_core.model.config import LatentConditionMode
+from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket, select_keyframes
+from .camera import fewer_frames
+from .images import one_picture, pictures, to_image
 from .io_types import ConditionSocket, ReferencesSocket, TrajectorySocket
+from .progress import node_progress
+
+logger = logging.getLogger(__name__)
 
 RESOLUTIONS = ("auto", *(f"{width}x{height}" for height, width in RESOLUTION_BUCKETS))
+
+
+def fewer_renders(render: Tensor, holes: Tensor, frames: int, needed: int) -> tuple[Tensor, Tensor]:
+    """Renders [T, 3, H, W] and holes [T, H, W] sampled down to as many as are needed, which is logged.
+
+    Raises: ShapeError if there are fewer, or if renders and holes differ in number.
+    """
+    if len(render) != len(holes):
+        raise ShapeError(
+            f"render and holes differ in frames: render {len(render)}, holes {len(holes)}. Wire both from "
+            "one Render Memory along Trajectory."
+        )
+    if len(render) < needed:
+        raise ShapeError(
+            f"render: got {len(render)} frames, expected {needed} for a clip of {frames} key frames. Build "
+            f"the trajectory with {needed} frames and render it, or set frames here and on WorldStereo Image "
+            "to Key Frames to the number you rendered."
+        )
+    if len(render) > needed:
+        logger.info("WorldStereo: %d renders are sampled down to %d.", len(render), needed)
+        kept = select_keyframes(len(render), needed)
+        render, holes = render[kept], holes[kept]
+    return render, holes
+
+
+def check_references_fit(references: References | None, frames: int) -> None:
+    """Raise ShapeError if references were chosen for a clip of another length: other key frames."""
+    if references is None:
+        return
+    made_for = len(references.matches.bank_indices) + 1
+    if made_for != frames:
+        raise ShapeError(
+            f"references: they were retrieved for {made_for} key frames, expected {frames} as frames says. "
+            f"Set frames on Retrieve Reference Views to {frames}, with a trajectory of at least as many."
+        )
 
 
 class FitImage(io.ComfyNode):
@@ -87,8 +142,11 @@ class EncodeClipVision(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, clip_vision, image, preprocessing="standard") -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, clip_vision: Any, image: Tensor, preprocessing: str = "standard") -> io.NodeOutput:
+        picture = one_picture("image", image)
+        return io.NodeOutput(
+            encode_clip_vision(clip_vision, picture, is_rescaled=preprocessing == "standard")
+        )
 
 
 class EncodeFirstFrame(io.ComfyNode):
@@ -140,9 +198,24 @@ class EncodeFirstFrame(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, positive, negative, vae, image, frames=21, mode="full_vae", clip_vision_output=None
+        cls,
+        positive: Any,
+        negative: Any,
+        vae: Any,
+        image: Tensor,
+        frames: int = 21,
+        mode: LatentConditionMode = "full_vae",
+        clip_vision_output: Any = None,
     ) -> io.NodeOutput:
-        raise NotImplementedError
+        picture = one_picture("image", image)
+        values: dict[str, Any] = first_frame_conditioning(ComfyKeyframeVAE(vae), picture, frames, mode)
+        if clip_vision_output is not None:
+            values["clip_vision_output"] = clip_vision_output
+        return io.NodeOutput(
+            node_helpers.conditioning_set_values(positive, values),
+            node_helpers.conditioning_set_values(negative, values),
+            {"samples": empty_keyframes(frames, picture.shape[1], picture.shape[2])},
+        )
 
 
 class EncodeControl(io.ComfyNode):
@@ -199,6 +272,27 @@ class EncodeControl(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, control, vae, trajectory, render, holes, frames=21, references=None, tiled="auto"
+        cls,
+        control: Any,
+        vae: Any,
+        trajectory: Trajectory,
+        render: Tensor,
+        holes: Tensor,
+        frames: int = 21,
+        references: References | None = None,
+        tiled: str = "auto",
     ) -> io.NodeOutput:
-        raise NotImplementedError
+        config = control_module(control).config
+        needed = config.control.num_mask_frames(frames)
+        check_references_fit(references, frames)
+        shown, hidden = fewer_renders(pictures("render", render), holes.float().cpu(), frames, needed)
+        condition = build_condition(
+            config,
+            ComfyKeyframeVAE(vae, is_tiled=tiled == "on"),
+            fewer_frames(trajectory, needed).cameras,
+            shown,
+            hidden,
+            references,
+            progress=node_progress(),
+        )
+        return io.NodeOutput(condition)

@@ -8,10 +8,10 @@ from comfy_api.latest import io
 
 from ..worldstereo_core.adapters.comfy.patch import apply_control, control_module
 from ..worldstereo_core.adapters.comfy.samplers import make_unipc_sampler
+from ..worldstereo_core.adapters.comfy.vae import keyframes_to_batch
 from ..worldstereo_core.checks import WorldStereoError
 from ..worldstereo_core.model.condition import ControlCondition
 from ..worldstereo_core.model.control_session import ControlStrength
-from ..worldstereo_core.model.latents import split_keyframes
 from ..worldstereo_core.schedule import DMDSchedule, UniPCSchedule
 from .io_types import ConditionSocket
 
@@ -239,4 +239,4 @@ class SplitKeyframes(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent: dict[str, Any]) -> io.NodeOutput:
-        return io.NodeOutput({"samples": split_keyframes(latent["samples"])})
+        return io.NodeOutput({"samples": keyframes_to_batch(latent["samples"])})
