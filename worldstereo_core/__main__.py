@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+import warnings
 
 from . import __version__
 from .commands import demo, export, generate, render, verify
@@ -38,7 +39,9 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors of the input become one readable line."""
     args = make_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # diffusers complains while it is imported on a machine without CUDA.
+    warnings.filterwarnings("ignore", message="CUDA is not available", category=UserWarning)
     try:
         # Imported here so that --help works before anything is installed.
         from .checks import WorldStereoError

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..geometry.cameras import Cameras
+    from ..geometry.render import RenderedFrames
     from .scene_files import Source
 
 DESCRIPTION = """\
@@ -51,6 +52,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--camera", type=Path, required=True, help="camera.json with extrinsic (w2c) and intrinsic (K)"
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the frames, masks and video")
+    add_png_scale(parser)
     add_render_options(parser)
     parser.add_argument(
         "--paste-first",
@@ -58,6 +60,12 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="put the photo itself in place of frame 0 and clear its mask",
     )
     parser.set_defaults(run=run)
+
+
+def add_png_scale(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--png-scale", type=float, default=0.001, help="scene units per step of a 16-bit PNG depth (0.001)"
+    )
 
 
 def add_render_options(parser: argparse.ArgumentParser) -> None:
@@ -93,14 +101,17 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..geometry.pictures import fit_pictures, paste_first_frame
     from .scene_files import read_cameras, read_source
     from .staging import staged_folder
 
     cameras = read_cameras("--camera", args.camera, args.image)
-    source = read_source(args.image, args.depth, cameras)
-    frames, masks = draw(source, cameras, args)
+    source = read_source(args.image, args.depth, cameras, png_scale=args.png_scale)
+    rendered = draw(source, cameras, args)
     if args.paste_first:
-        frames[0], masks[0] = _fit(source.image, cameras.height, cameras.width), 0.0
+        picture = fit_pictures(source.image[None], cameras.height, cameras.width, "stretch")[0]
+        rendered = paste_first_frame(rendered, picture)
+    frames, masks = floor_to_bytes(rendered.image), rendered.hole_mask
     with staged_folder(args.output, replaces=("frame_*.png", "mask_*.png")) as stage:
         write_render(stage, frames, masks)
     print(
@@ -110,8 +121,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def draw(source: Source, cameras: Cameras, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """Frames [T, 3, H, W] cut to 8 bits and masks [T, H, W], 1 = hole."""
+def draw(source: Source, cameras: Cameras, args: argparse.Namespace) -> RenderedFrames:
+    """Draw the photo's points into every camera."""
     from ..geometry.point_cloud import depth_to_points
     from ..geometry.render import render_points
     from .progress import progress_bar
@@ -126,10 +137,9 @@ def draw(source: Source, cameras: Cameras, args: argparse.Namespace) -> tuple[Te
         far_contraction=args.far_contraction,
     )
     with progress_bar(f"render {points.num_points:,} points") as progress:
-        rendered = render_points(
+        return render_points(
             points, cameras, radius=args.radius, points_per_pixel=args.points_per_pixel, progress=progress
         )
-    return floor_to_bytes(rendered.image), rendered.hole_mask
 
 
 def floor_to_bytes(image: Tensor) -> Tensor:
@@ -145,13 +155,3 @@ def write_render(folder: Path, frames: Tensor, masks: Tensor) -> None:
         write_png(folder / f"frame_{number:04d}.png", frame)
         write_png(folder / f"mask_{number:04d}.png", mask)
     write_mp4(folder / "render.mp4", frames, fps=FRAMES_PER_SECOND)
-
-
-def _fit(image: Tensor, height: int, width: int) -> Tensor:
-    from torch.nn.functional import interpolate
-
-    if image.shape[-2:] == (height, width):
-        return image
-    return interpolate(image[None], (height, width), mode="bicubic", antialias=True, align_corners=False)[
-        0
-    ].clamp(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,12 @@ def read_cameras(option: str, path: Path, image_path: Path) -> Cameras:
 
 
 def read_source(
-    image_path: Path, depth_path: Path, first: Cameras | None, fov_deg: float | None = None
+    image_path: Path,
+    depth_path: Path,
+    first: Cameras | None,
+    *,
+    fov_deg: float | None = None,
+    png_scale: float = 0.001,
 ) -> Source:
     """Read image and depth and find the camera they were taken with.
 
@@ -63,7 +69,7 @@ def read_source(
     from ..formats.images import read_image
 
     image = read_image(require_file("--image", image_path))
-    stored = read_depth(require_file("--depth", depth_path))
+    stored = read_depth(require_file("--depth", depth_path), png_scale=png_scale)
     height, width = image.shape[-2:]
     if tuple(stored.depth.shape) != (height, width):
         raise ShapeError(
@@ -74,7 +80,9 @@ def read_source(
     if K is None and fov_deg is not None:
         from ..geometry.cameras import fov_to_K
 
-        K = fov_to_K(float(torch.deg2rad(torch.tensor(fov_deg))), height, width)
+        if not 1 <= fov_deg < 179:
+            raise PathError(f"--fov: got {fov_deg:g} degrees, expected 1 to 179 (a phone's photo: about 65).")
+        K = fov_to_K(math.radians(fov_deg), height, width)
     if K is None:
         K = _first_K(first, image_path, height, width)
     if w2c is None:

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Recompute every golden of a folder (g1_… to g11_…: .json manifest, .safetensors, weights/) through the public code
-and print one line each: name, largest error, bound, PASS or FAIL. Shapes, seeds, steps and bounds all come from
-the files. Exit code 0: all passed; 1: at least one failed; 2: could not run."""
+Recompute every golden of a folder (g1_… to g11_…: .json manifest, .safetensors, weights/) through the public
+code and print one line each: name, largest error, bound, PASS or FAIL. Shapes, seeds, steps and bounds all
+come from the files. Exit code 0: all passed; 1: at least one failed; 2: could not run."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
