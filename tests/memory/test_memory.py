@@ -124,7 +124,7 @@ def test_summary_counts_points_and_views():
     assert (summary.num_points, summary.num_views) == (H * W, 1)
     assert_close(torch.tensor(summary.extent), torch.tensor([1.8, 1.4, 0.0]))
     assert [(count.clip, count.num_points, count.num_views) for count in summary.clips] == [(0, H * W, 1)]
-    assert "80 points, 1 views" in summary.text
+    assert "80 points, 1 view\n" in summary.text
     assert "input image: 80 points" in summary.text
 
 

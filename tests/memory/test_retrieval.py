@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from worldstereo_core.checks import ShapeError, WorldStereoError
+from worldstereo_core.checks import PathError, ShapeError, WorldStereoError
 from worldstereo_core.geometry.cameras import Cameras, fov_to_K, look_at
 from worldstereo_core.geometry.point_cloud import PointCloud
 from worldstereo_core.memory import retrieval
@@ -234,6 +234,12 @@ def test_an_empty_bank_is_refused():
 def test_a_single_target_frame_is_refused():
     with pytest.raises(ShapeError, match="expected at least 2"):
         retrieve_references(memory_of(level_cameras(0)), level_cameras(0))
+
+
+def test_cameras_that_are_none_are_refused():
+    broken = replace(level_cameras(0, 1), w2c=2 * torch.eye(4).expand(2, 4, 4))
+    with pytest.raises(PathError, match=r"trajectory: .*row"):
+        retrieve_references(memory_of(level_cameras(0)), broken)
 
 
 def test_shortcuts_of_another_length_are_refused():

@@ -155,9 +155,17 @@ def test_contents_that_do_not_fit_together_are_refused(tmp_path: Path):
         "points.clip": torch.zeros(4, dtype=torch.int32),
     }
     save_file(points, tmp_path / "lacking.safetensors", metadata)
-    with pytest.raises(WorldStereoError, match=r"do not fit together.*views\.000000\.image"):
+    with pytest.raises(WorldStereoError, match=r"do not fit together.*views\.w2c. is missing"):
         load_memory(tmp_path / "lacking.safetensors")
     points["points.rgb"] = torch.zeros(3, 3)
     save_file(points, tmp_path / "uneven.safetensors", metadata)
     with pytest.raises(WorldStereoError, match=r"do not fit together.*point colours"):
         load_memory(tmp_path / "uneven.safetensors")
+
+
+def test_a_view_whose_depth_has_another_size_is_refused(tmp_path: Path):
+    memory = random_memory()
+    crooked = replace(memory.views[0], depth=torch.zeros(3, 3))
+    save_memory(tmp_path / "crooked.safetensors", replace(memory, views=(crooked, *memory.views[1:])))
+    with pytest.raises(WorldStereoError, match=r"do not fit together.*depth of view image"):
+        load_memory(tmp_path / "crooked.safetensors")

@@ -54,14 +54,18 @@ class MemorySummary:
         """The numbers as lines to read."""
         width, height, length = self.extent
         lines = [
-            f"{self.num_points:,} points, {self.num_views} views",
+            f"{self.num_points:,} points, {_count_views(self.num_views)}",
             f"extent {width:.4g} x {height:.4g} x {length:.4g} scene units (right, down, forward)",
             f"median depth of the input image {self.median_depth:.4g} scene units",
         ]
         for count in self.clips:
             source = "input image" if count.clip == 0 else f"clip {count.clip}"
-            lines.append(f"{source}: {count.num_points:,} points, {count.num_views} views")
+            lines.append(f"{source}: {count.num_points:,} points, {_count_views(count.num_views)}")
         return "\n".join([*lines, *self.history])
+
+
+def _count_views(count: int) -> str:
+    return f"{count} view" if count == 1 else f"{count} views"
 
 
 @dataclass(frozen=True, eq=False)

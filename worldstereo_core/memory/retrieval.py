@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..checks import ShapeError, WorldStereoError
-from ..geometry.cameras import Cameras
+from ..geometry.cameras import Cameras, check_cameras
 from ..geometry.trajectory import Trajectory
 from .selection import FeatureExtractor, QualityMeasure, select_views
 from .view import View
@@ -256,7 +256,8 @@ def retrieve_references(
         shortcuts: per target frame 1..T-1, a bank index whose score is raised by 1, or None (see ``order``).
         near, far: ends of the view volumes along the corner rays, scene units.
 
-    Raises: WorldStereoError for an empty bank, no reference wanted, or fewer than two target frames.
+    Raises: WorldStereoError for an empty bank, no reference wanted, cameras that are none, or fewer than two
+        target frames.
     """
     cameras = cameras.cameras if isinstance(cameras, Trajectory) else cameras
     _check_request(memory, cameras, max_references, shortcuts)
@@ -311,6 +312,7 @@ def _check_request(
             "memory: its bank holds no views, expected at least the input image. "
             "Create the memory from an image, or load one that was saved with its views."
         )
+    check_cameras("trajectory", cameras)
     if cameras.num_frames < 2:
         raise ShapeError(
             f"trajectory: got {cameras.num_frames} frame(s), expected at least 2, since the first frame "

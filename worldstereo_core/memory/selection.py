@@ -100,13 +100,14 @@ def picture_quality(image: Tensor) -> Tensor:
     grey = (
         first * _LUMA[0] + second * _LUMA[1] + third * _LUMA[2] + (1 << (_LUMA_BITS - 1))
     ) >> _LUMA_BITS  # [H, W]
-    padded = pad(grey[None].double(), (1, 1, 1, 1), mode="reflect")[0]
+    # Whole numbers far below 2^24: float32 is exact here.
+    padded = pad(grey[None].float(), (1, 1, 1, 1), mode="reflect")[0]
     laplacian = (
         padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] - 4 * padded[1:-1, 1:-1]
     )
     share = torch.bincount(grey.flatten(), minlength=256).float() / grey.numel() + 1e-10
     entropy = -(share * share.log2()).sum()
-    sharpness = torch.log1p(laplacian.var(unbiased=False))
+    sharpness = torch.log1p(laplacian.double().var(unbiased=False))
     return 0.4 * sharpness + 0.3 * entropy + 0.3 * grey.double().std(unbiased=False) / 128
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import WorldStereoError
+from ..checks import WorldStereoError, check_shape
 from ..geometry.point_cloud import PointCloud
 from .memory import GeometricMemory
 from .view import View
@@ -95,8 +95,9 @@ def load_memory(path: str | Path) -> GeometricMemory:
     try:
         return _assemble(facts, tensors)
     except (KeyError, TypeError, IndexError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise WorldStereoError(
-            f"memory file {path.name}: its contents do not fit together ({error}). The file was edited or "
+            f"memory file {path.name}: its contents do not fit together ({reason}). The file was edited or "
             f"damaged. {_ADVICE}"
         ) from error
 
@@ -152,6 +153,10 @@ def _assemble(facts: dict[str, Any], tensors: dict[str, Tensor]) -> GeometricMem
         clip=tensors["points.clip"],
         normal=tensors.get("points.normal"),
     )
+    count = len(facts["views"])
+    if count:
+        check_shape("views.w2c", tensors["views.w2c"], (count, 4, 4))
+        check_shape("views.K", tensors["views.K"], (count, 3, 3))
     views = tuple(
         View(
             image=tensors[f"views.{index:06d}.image"],
@@ -163,6 +168,10 @@ def _assemble(facts: dict[str, Any], tensors: dict[str, Tensor]) -> GeometricMem
         )
         for index, view in enumerate(facts["views"])
     )
+    for view in views:
+        check_shape(f"image of view {view.name}", view.image, (3, "H", "W"))
+        if view.depth is not None:
+            check_shape(f"depth of view {view.name}", view.depth, (view.height, view.width))
     far_limit = facts["far_limit"]
     return GeometricMemory(
         points=points,

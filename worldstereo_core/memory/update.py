@@ -159,7 +159,7 @@ def update_memory(
                 name=f"{clip_name}/{frame:04d}",
                 clip=clip,
                 depth=depth,
-            )
+            ).to(memory.views[0].image.device)
         )
         if progress is not None:
             progress(done + 1, len(kept))
@@ -222,8 +222,8 @@ def contract_far_from_origin(depth: Tensor, camera: Cameras, origin: View, limit
 def _reach(depth: Tensor, camera: Cameras, origin: View) -> Tensor:
     """[H, W] how far each pixel's point is from the origin view's camera by the cube rule; NaN: no data."""
     world = unproject(depth[None], camera.K, camera.w2c)[0]
-    x, y, z = (world @ origin.w2c[:3, :3].mT + origin.w2c[:3, 3]).abs().unbind(-1)
-    K = origin.K
+    K, w2c = origin.K, origin.w2c.to(world)
+    x, y, z = (world @ w2c[:3, :3].mT + w2c[:3, 3]).abs().unbind(-1)
     # Inside the origin's picture its own z must win, also if it is wider than a cube's face.
     half_width = max(1.0, float(torch.maximum(K[0, 2], origin.width - K[0, 2]) / K[0, 0]))
     half_height = max(1.0, float(torch.maximum(K[1, 2], origin.height - K[1, 2]) / K[1, 1]))

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras
-from ..geometry.pictures import fit_pictures
 from ..memory.retrieval import References
 from ..sizes import check_multiple_of_16
 from .condition import ControlCondition
@@ -195,14 +194,8 @@ def _reference_pictures(references: References | None, render: Tensor) -> Tensor
     """[V, 3, H, W] pictures of the references at the clip's size."""
     if references is None:
         return render[:1]
-    height, width = render.shape[-2:]
-    pictures = []
-    for view in references.views:
-        picture = view.image[None].to(render.device)
-        if not picture.is_floating_point():
-            picture = picture.float() / 255
-        pictures.append(fit_pictures(picture, height, width, "stretch"))
-    return torch.cat(pictures)
+    # Stretched as the released code does it: not clipped, unlike the renders.
+    return references.images(*render.shape[-2:]).to(render.device)
 
 
 def _rays(cameras: Cameras, sizes: ControlSizes, device: torch.device) -> Tensor | None:
