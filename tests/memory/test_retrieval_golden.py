@@ -84,3 +84,15 @@ def test_other_frame_counts_and_names_need_no_change(golden_dir: Path):
     failed = failures(other)
     # 21 cameras are now decimated to 6, which the stored indices cannot know.
     assert "gard.s00.indices" in failed
+
+
+def test_a_scene_whose_tensors_are_named_otherwise_is_found_by_its_sizes(golden_dir: Path):
+    golden = read_golden(golden_dir, NAME)
+    tensors = {name.replace("pano.", "x9."): value for name, value in golden.tensors.items()}
+    manifest = copy.deepcopy(golden.manifest)
+    calls = manifest["find_closest_calls"]
+    for key in ("targets", "bank"):
+        calls[key] = calls[key].replace("pano.", "x9.")
+    renamed = replace(golden, tensors=tensors, manifest=manifest)
+    assert failures(renamed) == []
+    assert "x9.s00.ref_w2c" in family_g9.compute(renamed, "diffusers")

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...geometry.cameras import Cameras
-from ...geometry.point_cloud import PointCloud
 from ...memory.export_views import describe_reconstruction_folder
-from ...memory.memory import GeometricMemory, View
 from ...memory.order import (
-    decimate_cameras,
     folder_name,
     sort_reconstruction_trajectories,
     sort_trajectories,
-    trajectory_shortcuts,
-    view_name,
 )
 from ...memory.retrieval import (
     Frusta,
@@ -30,12 +24,12 @@ from ...memory.retrieval import (
     frustum_corners,
     frustum_overlap,
     pose_distance,
-    retrieve_references,
 )
 from ...memory.selection import camera_features, farthest_points, picture_quality, standardise
-from ...sizes import sample_align_frames
+from ...memory.view import View
 from .checks import Check, compare, exact, failed, find_bound
-from .golden import Golden, GoldenError
+from .golden import Golden
+from .retrieval_replay import Step, find_scenes, initial_memory, replay
 
 INPUT_GLOBS = (
     "*.bank0.*",
@@ -48,32 +42,11 @@ INPUT_GLOBS = (
 )
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One replayed trajectory of a scene.
-
-    Attributes:
-        prefix: of its tensors' names.
-        entry: what the manifest says about it.
-        bank_size: views in the bank when it was replayed.
-        references: what our retrieval returned.
-        found: the views that the selector had to choose from; empty when it was not needed.
-        new_views: the views that entered the bank afterwards.
-    """
-
-    prefix: str
-    entry: dict[str, Any]
-    bank_size: int
-    references: References
-    found: Sequence[View]
-    new_views: Sequence[View]
-
-
 def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
     """Recompute every stored output: references, selector inputs, overlaps, corners, features, quality."""
     computed: dict[str, Tensor] = {}
-    for scene, prefix in _scenes(golden).items():
-        for step in _replay(golden, golden.manifest[scene], prefix):
+    for scene, prefix in find_scenes(golden).items():
+        for step in replay(golden, golden.manifest[scene], prefix):
             computed[f"{step.prefix}.ref_w2c"] = step.references.w2c
             if step.found:
                 computed[f"{step.prefix}.sel.w2c"] = torch.stack([view.w2c for view in step.found])
@@ -87,7 +60,7 @@ def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
 def facts(golden: Golden, adapter: str) -> list[Check]:
     """Check what the manifest lists (indices, scores, orders, names) and tensors that no glob speaks of."""
     checks = []
-    for scene, prefix in _scenes(golden).items():
+    for scene, prefix in find_scenes(golden).items():
         checks += _scene_facts(golden, golden.manifest[scene], prefix)
     checks += _call_facts(golden) + _order_facts(golden)
     for name in golden.tensors:
@@ -103,92 +76,10 @@ def _bound_for(golden: Golden, name: str, result: Tensor) -> dict[str, Any]:
     return golden.checks["angles_deg" if name.endswith("angle") else "scores"]
 
 
-def _scenes(golden: Golden) -> dict[str, str]:
-    """Manifest key of each scene to its tensors' prefix; the prefix abbreviates the words of the key."""
-    prefixes = {name.split(".bank0.")[0] for name in golden.tensors if ".bank0." in name}
-    scenes = {}
-    for scene, content in golden.manifest.items():
-        if isinstance(content, dict) and "steps" in content:
-            words = scene.split("_")
-            fitting = [
-                prefix
-                for prefix in prefixes
-                if len(prefix.split("_")) == len(words)
-                and all(word.startswith(part) for word, part in zip(words, prefix.split("_"), strict=True))
-            ]
-            scenes[scene] = max(fitting, key=len) if fitting else scene
-    return scenes
-
-
-def _view(w2c: Tensor, K: Tensor, name: str, scene: dict[str, Any]) -> View:
-    # Pictures are not stored with the golden and only their size counts here: one byte, spread over the size.
-    size = (3, scene["image_height"], scene["image_width"])
-    return View(torch.zeros((), dtype=torch.uint8).expand(size), w2c, K, name)
-
-
-def _initial_memory(golden: Golden, scene: dict[str, Any], prefix: str) -> GeometricMemory:
-    nothing = PointCloud(
-        torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int32)
-    )
-    cameras = zip(
-        golden.input(f"{prefix}.bank0.w2c"),
-        golden.input(f"{prefix}.bank0.K"),
-        scene["initial_fnames"],
-        strict=True,
-    )
-    return GeometricMemory(nothing, tuple(_view(w2c, K, name, scene) for w2c, K, name in cameras), 1.0)
-
-
-def _replay(golden: Golden, scene: dict[str, Any], prefix: str) -> Iterator[_Step]:
-    """Walk through a scene's trajectories; the bank grows by each one's frames."""
-    memory = _initial_memory(golden, scene, prefix)
-    for number, entry in enumerate(scene["steps"]):
-        step_prefix = f"{prefix}.s{number:02d}"
-        cameras = Cameras(
-            golden.input(f"{step_prefix}.target_w2c"),
-            golden.input(f"{step_prefix}.target_K"),
-            scene["image_height"],
-            scene["image_width"],
-        )
-        targets = decimate_cameras(cameras, scene["nframe"])
-        names = [view.name for view in memory.views]
-        found: list[View] = []
-        references = retrieve_references(
-            memory,
-            targets,
-            scene["max_reference"],
-            feature_extractor=_stored(golden, f"{step_prefix}.sel.features", found),
-            quality=_stored(golden, f"{step_prefix}.sel.quality"),
-            shortcuts=trajectory_shortcuts(names, entry["view"], entry["traj"], targets.num_frames),
-        )
-        frames = sample_align_frames(targets.num_frames, scene["align_nframe"])
-        added = [
-            _view(targets.w2c[frame], targets.K[frame], view_name(entry["view"], entry["traj"], frame), scene)
-            for frame in frames
-        ]
-        yield _Step(step_prefix, entry, len(names), references, found, added)
-        memory = replace(memory, views=(*memory.views, *added))
-
-
-def _stored(golden: Golden, name: str, seen: list[View] | None = None) -> Callable[[Sequence[View]], Tensor]:
-    """A hook of the selector that answers with stored rows and notes which views it was asked about."""
-
-    def answer(views: Sequence[View]) -> Tensor:
-        if name not in golden.tensors:
-            raise GoldenError(
-                f"{golden.name}: our retrieval found too many views, the golden's did not ({name})."
-            )
-        if seen is not None:
-            seen.extend(views)
-        return golden.tensors[name]
-
-    return answer
-
-
 def _scene_facts(golden: Golden, scene: dict[str, Any], prefix: str) -> list[Check]:
     checks: list[Check] = []
-    views: list[View] = list(_initial_memory(golden, scene, prefix).views)
-    for step in _replay(golden, scene, prefix):
+    views: list[View] = list(initial_memory(golden, scene, prefix).views)
+    for step in replay(golden, scene, prefix):
         checks += _step_facts(golden, step)
         views += step.new_views
     if "final_size" in scene:
@@ -198,7 +89,7 @@ def _scene_facts(golden: Golden, scene: dict[str, Any], prefix: str) -> list[Che
     return checks
 
 
-def _step_facts(golden: Golden, step: _Step) -> list[Check]:
+def _step_facts(golden: Golden, step: Step) -> list[Check]:
     entry, matches = step.entry, step.references.matches
     ours, golden_indices = matches.bank_indices.tolist(), entry["global_indices"]
     checks = [
