@@ -262,9 +262,8 @@ class LoadTrajectory(io.ComfyNode):
                     default=21,
                     min=0,
                     max=1024,
-                    tooltip="Frames wanted, spread evenly over the file's: 81 poses become 21 key frames. "
-                    "0 keeps "
-                    "every frame of the file (Uni3C files take 81).",
+                    tooltip="Frames wanted, spread evenly over the file's: 81 poses become 21 key frames, "
+                    "fewer poses are interpolated. 0 keeps every pose (Uni3C files take 81).",
                 ),
                 io.Int.Input(
                     "width",
@@ -320,7 +319,10 @@ class LoadTrajectory(io.ComfyNode):
         cameras = read_camera_json(path, size=(height, width) if height and width else None)
         cameras = cameras.resized(height or cameras.height, width or cameras.width)
         trajectory = Trajectory(cameras, fps=fps, name=path.stem, source=path.name)
-        return io.NodeOutput(fewer_frames(trajectory, frames) if frames else trajectory)
+        if frames not in (0, trajectory.num_frames):
+            logger.info("WorldStereo: %s: %d poses become %d.", path.name, trajectory.num_frames, frames)
+            trajectory = trajectory.resampled(frames)
+        return io.NodeOutput(trajectory)
 
 
 class SaveTrajectory(io.ComfyNode):

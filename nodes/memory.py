@@ -18,7 +18,7 @@ from ..worldstereo_core.memory.storage import load_memory, save_memory
 from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .images import check_not_decoded_as_video, one_mask, one_picture, pictures
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket, TrajectorySocket
-from .progress import node_progress
+from .progress import node_progress, render_device
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ class UpdateMemory(io.ComfyNode):
         depths = None
         if geometry is not None:
             depths = geometry_to_depth(geometry).depth
-        grown, report = memory.update(
+        grown, report = memory.to(render_device()).update(
             frames,
             trajectory,
             depths,
@@ -219,7 +219,7 @@ class UpdateMemory(io.ComfyNode):
             progress=node_progress(),
         )
         logger.info("WorldStereo: %s", report.text)
-        return io.NodeOutput(grown, report.text)
+        return io.NodeOutput(grown.to("cpu"), report.text)
 
 
 class InspectMemory(io.ComfyNode):

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import torch
 
+# The renderer stays below 1 GB above its inputs; a large cloud adds a little.
+RENDER_BYTES = 3 * 2**29
+
 
 def node_progress() -> Callable[[int, int], None]:
     """Make a core progress callback (steps done, steps in all).
@@ -28,8 +31,14 @@ def node_progress() -> Callable[[int, int], None]:
 
 
 def render_device() -> torch.device:
-    """Where points are drawn: the GPU when ComfyUI computes on one that has all operations, else the CPU."""
+    """Where points are drawn: the GPU when ComfyUI computes on one that has all operations, else the CPU.
+
+    Memory for the drawing is made free there: models that are only waiting give way.
+    """
     import comfy.model_management
 
     device = comfy.model_management.get_torch_device()
-    return device if device.type in ("cuda", "xpu") else torch.device("cpu")
+    if device.type not in ("cuda", "xpu"):
+        return torch.device("cpu")
+    comfy.model_management.free_memory(RENDER_BYTES, device)
+    return device

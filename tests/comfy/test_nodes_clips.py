@@ -129,6 +129,24 @@ def test_references_on_a_camera_model_are_ignored_and_that_is_said(server):
 
 
 @current
+def test_guidance_on_a_distilled_model_works_and_is_said_once(server):
+    said = "CFG is above 1 with a memory-dmd file"
+    before = server.log().count(said)
+    prompt = workflow("one_clip", "preview")
+    prompt["guider"]["inputs"]["cfg"] = 2.0
+    assert len(server.run(prompt).files("preview")) == FRAMES
+    assert server.log().count(said) == before + 1
+
+
+@current
+def test_a_missing_clip_vision_is_said(server):
+    prompt = workflow("one_clip", "preview")
+    del prompt["first_frame"]["inputs"]["clip_vision_output"]
+    server.run(prompt)
+    assert "the conditioning has no clip_vision_output" in server.log()
+
+
+@current
 def test_eighty_one_poses_are_sampled_down_to_the_key_frames_and_that_is_said(server):
     prompt = workflow("one_clip", "preview")
     prompt["trajectory"]["inputs"]["frames"] = 17

@@ -64,3 +64,57 @@ def _facts(node: Any) -> dict[str, Any]:
         "outputs": outputs,
         "parameters": parameters,
     }
+
+
+def nodes_leave_their_inputs_alone() -> list[str]:
+    """Run every node that takes a memory or trajectory on one shared memory; name what changed in it."""
+    import torch
+
+    nodes = {node.GET_SCHEMA().node_id.removeprefix("WorldStereo_"): node for node in pack_nodes()}
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 32, 48, 3, generator=generator)
+    geometry = {
+        "depth": 2 + torch.rand(1, 32, 48, generator=generator),
+        "mask": torch.ones(1, 32, 48, dtype=torch.bool),
+        "intrinsics": torch.tensor([[[0.8, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]]]),
+    }
+    memory = nodes["CreateMemory"].execute(image, geometry, edge_threshold=0.0)[0]
+    trajectory = nodes["BuildTrajectory"].execute("orbit right", frames=5, memory=memory)[0]
+    shared = {"image": image, "geometry": geometry, "memory": memory, "trajectory": trajectory}
+    before = _tensors(shared)
+
+    render = nodes["RenderMemory"].execute(memory, trajectory, radius=0.03, first_frame=image)
+    nodes["RetrieveReferences"].execute(memory, trajectory, frames=3)
+    clip_geometry = {**geometry, "depth": geometry["depth"].expand(5, 32, 48)}
+    del clip_geometry["mask"]
+    grown = nodes["UpdateMemory"].execute(memory, render[0], trajectory, 2, "", clip_geometry)[0]
+    assert len(grown.views) == 3 and len(memory.views) == 1
+    nodes["InspectMemory"].execute(memory)
+    for colours in ("from pictures", "by clip", "by confidence"):
+        nodes["ExportPointCloud"].execute(memory, "Z up", colours)
+    nodes["BuildTrajectory"].execute("dolly in", frames=3, memory=memory, continue_from=trajectory)
+
+    after = _tensors(shared)
+    return [name for name, (copy, _) in before.items() if not torch.equal(copy, after[name][1])]
+
+
+def _tensors(value: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
+    """Every tensor inside a value by its place: a copy, and the tensor itself."""
+    import dataclasses
+
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return {name: (value.clone(), value)}
+    if dataclasses.is_dataclass(value):
+        parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif isinstance(value, dict):
+        parts = value
+    elif isinstance(value, (list, tuple)):
+        parts = dict(enumerate(value))
+    else:
+        return {}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key, part in parts.items():
+        found |= _tensors(part, f"{name}.{key}")
+    return found

@@ -147,7 +147,7 @@ def _da3_to_depth(geometry: Mapping[str, Any], name: str) -> EstimatedDepth:
         if bool((size > 1).all()):
             # Core brings depth back to the picture's size but leaves K in pixels of the size that the model
             # ran at, which only the principal point tells.
-            sizes = [(float(height), float(width)) for height, width in size]
+            sizes = [(round(height), round(width)) for height, width in size.tolist()]
             height, width = depth.shape[1:]
             K = torch.stack(
                 [scale_K(k, seen, (height, width)) for k, seen in zip(stated, sizes, strict=True)]

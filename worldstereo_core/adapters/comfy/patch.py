@@ -144,6 +144,7 @@ class ControlPatch:
         self.settings, self.percent_range = settings, percent_range
         # Copies of the condition on a computing device; dropped after every sampling.
         self._placed: dict[tuple[torch.device, torch.dtype], ControlCondition] = {}
+        self._said_guidance = False
 
     # What ComfyUI calls on objects in a model's patches.
 
@@ -155,6 +156,7 @@ class ControlPatch:
 
     def cleanup(self) -> None:
         self._placed.clear()
+        self._said_guidance = False
 
     @property
     def is_off(self) -> bool:
@@ -199,10 +201,21 @@ class ControlPatch:
             check_call(model, timestep, options, {**kwargs, "time_dim_concat": time_dim_concat})
             condition = self.placed_condition(x.device, x.dtype)
             module = control_module(self.control)
+            self._warn_about_guidance(module, options)
             call = JoinedCall(model, module, condition, x, timestep, options, self.settings)
             options = call.wrapped_options()
         # The options stay the last positional argument: caching nodes look for them there.
         return executor(x, timestep, context, clip_fea, time_dim_concat, options, **kwargs)
+
+    def _warn_about_guidance(self, module: WorldStereoControl, options: dict[str, Any]) -> None:
+        """Say once per sampling that a distilled model needs no guidance (1 is the negative prompt)."""
+        is_guided = 1 in options.get("cond_or_uncond", ())
+        if is_guided and module.config.variant == "memory-dmd" and not self._said_guidance:
+            self._said_guidance = True
+            logger.warning(
+                "WorldStereo: CFG is above 1 with a memory-dmd file: it works and takes twice as long, but "
+                "the file was distilled to need none. Set CFG to 1."
+            )
 
     def _is_active(self, options: dict[str, Any]) -> bool:
         if self.is_off:
