@@ -13,28 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
-HEIGHT, WIDTH, FRAMES = 64, 96, 5
+from tests.comfy.prompts import FRAMES, HEIGHT, WIDTH, picture, workflow
+
 current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
-
-
-def workflow(name: str, *outputs: str) -> dict:
-    """An API prompt of tests/workflows, cut down to what the named nodes need."""
-    whole = json.loads((WORKFLOWS / f"{name}.json").read_text())
-    needed: dict = {}
-    pending = list(outputs) or list(whole)
-    while pending:
-        node = pending.pop()
-        if node not in needed:
-            needed[node] = copy.deepcopy(whole[node])
-            pending += [value[0] for value in whole[node]["inputs"].values() if isinstance(value, list)]
-    return needed
-
-
-def picture(height: int = HEIGHT, width: int = WIDTH) -> Image.Image:
-    rows, columns = np.mgrid[0:height, 0:width]
-    checks = ((rows // 8 + columns // 8) % 2) * 80
-    return Image.fromarray(np.stack([columns * 2 + 30, rows * 3, checks + 60], axis=-1).astype(np.uint8))
 
 
 @pytest.fixture

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
-HEIGHT, WIDTH = 64, 96
+from tests.comfy.prompts import HEIGHT, WIDTH, picture, workflow
 
-
-def workflow(name: str, *outputs: str) -> dict:
-    """An API prompt of tests/workflows, cut down to what the named nodes need."""
-    whole = json.loads((WORKFLOWS / f"{name}.json").read_text())
-    needed: dict = {}
-    pending = list(outputs) or list(whole)
-    while pending:
-        node = pending.pop()
-        if node not in needed:
-            needed[node] = copy.deepcopy(whole[node])
-            links = [value for value in whole[node]["inputs"].values() if isinstance(value, list)]
-            pending += [link[0] for link in links]
-    return needed
-
-
-def picture(height: int = HEIGHT, width: int = WIDTH) -> Image.Image:
-    rows, columns = np.mgrid[0:height, 0:width]
-    checks = ((rows // 8 + columns // 8) % 2) * 80
-    return Image.fromarray(np.stack([columns * 2 + 30, rows * 3, checks + 60], axis=-1).astype(np.uint8))
+current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
 
 
 @pytest.fixture
@@ -108,7 +87,7 @@ def test_the_render_at_the_start_camera_is_the_picture(server):
     assert np.abs(rendered.astype(int) - np.asarray(picture()).astype(int)).max() <= 3
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 def test_depth_files_stand_in_for_an_estimator(server):
     depth = np.full((HEIGHT, WIDTH), 2.0, np.float32)
     K = np.array([[80, 0, WIDTH / 2], [0, 80, HEIGHT / 2], [0, 0, 1]], np.float32)
@@ -130,7 +109,7 @@ def test_depth_files_stand_in_for_an_estimator(server):
     assert len(run.files("moge_preview")) == 1
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 def test_a_depth_picture_needs_a_field_of_view(server):
     prompt = workflow("geometry", "summary")
     prompt["memory"]["inputs"]["geometry"] = ["picture", 0]
@@ -142,7 +121,7 @@ def test_a_depth_picture_needs_a_field_of_view(server):
     assert server.run(prompt).outputs["summary"]["text"]
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 def test_a_picture_is_fitted_to_the_nearest_released_size(server):
     picture(90, 170).save(server.base / "input" / "wide.png")
     prompt = {
@@ -182,7 +161,7 @@ def load_trajectory(file: str) -> dict:
     }
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -198,7 +177,7 @@ def test_unusable_cameras_are_refused_and_nothing_is_written(server, changes, se
     assert not list((server.base / "output" / "bad").glob("*"))
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 @pytest.mark.parametrize("name", ["absent.json", "../models/secret.json"])
 def test_a_missing_or_outside_file_is_refused_before_anything_runs(server, name):
     with pytest.raises(RuntimeError) as refused:
@@ -207,7 +186,7 @@ def test_a_missing_or_outside_file_is_refused_before_anything_runs(server, name)
     assert "there is no file" in text or "lies outside" in text
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 def test_a_changed_file_is_read_again(server):
     name = camera_file(server, "changing.json")
     prompt = load_trajectory(name)
@@ -219,7 +198,7 @@ def test_a_changed_file_is_read_again(server):
     assert json.loads(server.view(saved))["width"] == 2 * WIDTH
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 def test_empty_depth_is_refused(server):
     np.save(server.base / "input" / "empty.npy", np.zeros((HEIGHT, WIDTH), np.float32))
     prompt = workflow("geometry", "summary")
@@ -232,7 +211,7 @@ def test_empty_depth_is_refused(server):
     assert "data" in error["exception_message"]
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 def test_depth_of_another_size_is_refused(server):
     picture(32, 48).save(server.base / "input" / "small.png")
     prompt = workflow("geometry", "summary")
@@ -242,7 +221,7 @@ def test_depth_of_another_size_is_refused(server):
     assert error["node_id"] == "memory" and "[64, 96]" in error["exception_message"]
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 @pytest.mark.parametrize("prefix", ["../outside", "bad:name", "."])
 def test_a_name_outside_the_output_folder_is_refused(server, prefix):
     prompt = workflow("geometry", "saved_memory")
@@ -251,7 +230,7 @@ def test_a_name_outside_the_output_folder_is_refused(server, prefix):
     assert error["exception_message"].startswith("filename_prefix:")
 
 
-@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@current
 def test_a_damaged_memory_file_is_refused(server):
     run = server.run(workflow("geometry", "saved_memory"))
     whole = server.view(run.files("saved_memory")[0])

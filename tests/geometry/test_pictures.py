@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from worldstereo_core.checks import ShapeError, WorldStereoError
-from worldstereo_core.geometry.pictures import depth_to_linear, depth_to_pictures, fit_pictures
+from worldstereo_core.geometry.pictures import (
+    depth_to_linear,
+    depth_to_pictures,
+    fit_pictures,
+    paste_first_frame,
+)
+from worldstereo_core.geometry.render import RenderedFrames
 
 
 def test_crop_cuts_both_sides_evenly():
@@ -61,3 +67,17 @@ def test_linear_depth_ends_at_the_farthest_point_of_the_clip():
 def test_depth_without_data_is_black():
     assert depth_to_pictures(torch.zeros(1, 2, 3)).max() == 0
     assert depth_to_linear(torch.zeros(1, 2, 3)).max() == 0
+
+
+def test_a_pasted_first_frame_has_no_holes_and_the_render_stays_as_it_was():
+    rendered = RenderedFrames(torch.zeros(2, 3, 4, 5), torch.ones(2, 4, 5), torch.zeros(2, 4, 5))
+    pasted = paste_first_frame(rendered, torch.ones(3, 4, 5))
+    assert pasted.image[0].min() == 1 and pasted.image[1].max() == 0
+    assert pasted.hole_mask[0].max() == 0 and pasted.hole_mask[1].min() == 1
+    assert rendered.image.max() == 0 and rendered.hole_mask.min() == 1
+
+
+def test_a_first_frame_of_another_size_is_refused():
+    rendered = RenderedFrames(torch.zeros(2, 3, 4, 5), torch.ones(2, 4, 5), torch.zeros(2, 4, 5))
+    with pytest.raises(ShapeError, match=r"first_frame: got a tensor of shape \[3, 8, 10\]"):
+        paste_first_frame(rendered, torch.ones(3, 8, 10))
