@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,8 +77,9 @@ class UniPCSchedule:
             )
 
     def _exact_sigmas(self) -> Tensor:
-        even = 1 - torch.linspace(1, 1 / self.num_train_timesteps, self.num_steps + 1, dtype=torch.float64)
-        return shift_sigmas(even, self.shift).flip(0)[:-1]
+        # numpy's linspace: the last bit decides where a timestep that is almost whole is truncated to.
+        even = 1 - np.linspace(1, 1 / self.num_train_timesteps, self.num_steps + 1)
+        return shift_sigmas(torch.from_numpy(even), self.shift).flip(0)[:-1]
 
     def sigmas(self) -> Tensor:
         """[num_steps + 1] float32, descending, 0 at the end; the first is just below 1."""

@@ -68,7 +68,7 @@ class UniPC:
         newest = self.clean[-1]
         result = step.sample_factor * sample - step.clean_factor * newest
         # Order 2 takes the closed form 1/2 of the paper instead of the system's solution.
-        weights = [0.5] if self.last_order == 2 else step.solve()[:-1]
+        weights = [0.5] if self.last_order == 2 else step.solve(step.ratios[:-1])
         return result - step.difference_factor * _weighted(self._differences(step), weights)
 
     def _correct(self, clean: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class UniPC:
         assert self.last_sample is not None
         step = _Step(self.sigmas, self.index, self.last_order)
         newest = self.clean[-1]
-        weights = [0.5] if self.last_order == 1 else step.solve()
+        weights = [0.5] if self.last_order == 1 else step.solve(step.ratios)
         result = step.sample_factor * self.last_sample - step.clean_factor * newest
         correction = _weighted([*self._differences(step), clean - newest], weights)
         return result - step.difference_factor * correction
@@ -100,17 +100,19 @@ class _Step:
         older = [sigmas[index - 1 - back] for back in range(1, order)]
         self.ratios = [(_log_snr(sigma) - _log_snr(start)) / self.h for sigma in older] + [1.0]
 
-    def solve(self) -> list[float]:
+    def solve(self, ratios: Sequence[float]) -> list[float]:
         """Weights rho of the divided differences: sum_i rho_i ratio_i^(k-1) = b_k."""
+        if not ratios:
+            return []
         base = math.expm1(-self.h)
         phi = base / -self.h - 1
         factorial = 1
         right = []
-        for k in range(1, len(self.ratios) + 1):
+        for k in range(1, len(ratios) + 1):
             right.append(phi * factorial / base)
             factorial *= k + 1
             phi = phi / -self.h - 1 / factorial
-        system = np.vander(np.array(self.ratios), increasing=True).T
+        system = np.vander(np.array(ratios), increasing=True).T
         return [float(rho) for rho in np.linalg.solve(system, np.array(right))]
 
 
