@@ -165,3 +165,12 @@ def test_reference_strength_is_a_bias_on_reference_keys(check):
     assert result["effect"] > 10 * result["explicit"]
     assert result["nearly none"] < 1e-3
     assert result["nearly full"] < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@pytest.mark.parametrize("is_per_block", [True, False])
+def test_torch_compile_does_not_change_the_result(check, is_per_block):
+    result = check("compiled", is_per_block=is_per_block)
+    assert result["difference"] < 1e-3
+    assert result["range"] > 1e-2

@@ -400,3 +400,18 @@ def reference_strength(weights: str) -> dict[str, float]:
         "nearly none": difference(sample(apply(weights, reference_strength=1e-9)), none),
         "nearly full": difference(sample(apply(weights, reference_strength=1 - 1e-7)), full),
     }
+
+
+def compiled(weights: str, is_per_block: bool) -> dict[str, float]:
+    """Traced by torch.compile (without code generation), the percent range still at work."""
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+
+    model = apply(weights, end_percent=0.5)
+    reference = sample(model)
+    keys = [f"diffusion_model.blocks.{index}" for index in range(4)] if is_per_block else ["diffusion_model"]
+    traced = model.clone()
+    set_torch_compile_wrapper(model=traced, backend="aot_eager", keys=keys)
+    return {
+        "difference": difference(sample(traced), reference),
+        "range": difference(reference, sample(apply(weights))),
+    }

@@ -52,7 +52,7 @@ def _encode_pixels(clip_vision: Any, pixels: Tensor) -> Any:
         pixel_values=pixels.to(clip_vision.load_device), intermediate_output=-2
     )[:3]
     device = management.intermediate_device()
-    output = comfy.clip_vision.Output()
+    output = comfy.clip_vision.Output()  # pyright: ignore[reportAttributeAccessIssue]
     output["last_hidden_state"] = hidden.to(device)
     output["penultimate_hidden_states"] = penultimate.to(device)
     output["image_embeds"] = embeds.to(device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -192,10 +193,12 @@ def _patches_on_main(options: dict[str, Any], num_main: int) -> dict[str, Any]:
 def _on_main(patch: Callable[..., Tensor], num_main: int) -> Callable[..., Tensor]:
     def run(arguments: dict[str, Any]) -> Tensor:
         joined = arguments["x"]
-        length = joined.shape[1]
+
+        def is_sequence(value: Any) -> bool:
+            return isinstance(value, Tensor) and value.ndim > 1 and value.shape[1] == joined.shape[1]
+
         narrowed = {
-            name: value[:, :num_main] if isinstance(value, Tensor) and value.shape[1] == length else value
-            for name, value in arguments.items()
+            name: value[:, :num_main] if is_sequence(value) else value for name, value in arguments.items()
         }
         return torch.cat([patch(narrowed), joined[:, num_main:]], dim=1)
 
@@ -214,7 +217,7 @@ def biased_attention(
     def run(
         function: Callable[..., Tensor], query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
-        call = function if previous is None else lambda *rest, **named: previous(function, *rest, **named)
+        call = function if previous is None else partial(previous, function)
         heads = args[0] if args else kwargs["heads"]
         joined = query.shape[1] == key.shape[1] > num_main and query.ndim == 3
         if not joined:

@@ -27,7 +27,7 @@ def make_unipc_sampler(order: int = 2, official_timesteps: bool = True) -> Any:
     import comfy.samplers
 
     options = {"order": order, "official_timesteps": official_timesteps}
-    return comfy.samplers.KSAMPLER(sample_flow_unipc, options)
+    return comfy.samplers.KSAMPLER(sample_flow_unipc, options)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @torch.no_grad()

@@ -135,12 +135,7 @@ def _reporter(progress: Progress | None, total: int) -> Any:
     import comfy.model_management as management
     import comfy.utils
 
-    report = progress
-    if report is None:
-        bar = comfy.utils.ProgressBar(total)
-
-        def report(done: int, total: int) -> None:
-            bar.update_absolute(done, total)
+    report = progress or comfy.utils.ProgressBar(total).update_absolute
 
     def step(done: int) -> None:
         management.throw_exception_if_processing_interrupted()

@@ -142,12 +142,12 @@ def _sample(
         schedule = DMDSchedule(
             config["dmd_steps"], config["start_timesteps"], config["num_train_timesteps"], config["shift"]
         )
-        sampler = comfy.samplers.sampler_object("euler")
+        sampler = comfy.samplers.sampler_object("euler")  # pyright: ignore[reportAttributeAccessIssue]
     else:
         steps = call.get("num_inference_steps", len(golden.manifest["timesteps"]))
         schedule = UniPCSchedule(steps, config["flow_shift"], config["solver_order"])
         sampler = make_unipc_sampler(config["solver_order"])
-    vision = comfy.clip_vision.Output()
+    vision = comfy.clip_vision.Output()  # pyright: ignore[reportAttributeAccessIssue]
     vision["penultimate_hidden_states"] = golden.input("image_embeds")
     guidance = max(float(call.get("guidance_scale", 1.0)), 1.0)  # at or below 1 there is no guidance
     negative = "negative_tokens" if guidance > 1 else "text_tokens"
