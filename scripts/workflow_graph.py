@@ -19,7 +19,7 @@ BYPASSED = 4
 
 # Pixels of the classic renderer: what the frontend itself computes for a node.
 TITLE, SLOT, WIDGET = 30, 20, 24
-GAP = 36
+GAP = 56  # Nodes 2.0 draws some nodes up to 48 taller
 GROUP_MARGIN, GROUP_TITLE = 20, 40
 
 
@@ -133,8 +133,8 @@ class Graph:
                 node.pos = (x, y + TITLE)
                 y += TITLE + node.size()[1] + GAP
             bottom = max(bottom, y)
-            x += max(node.size()[0] for node in column) + 2 * GAP
-        box = Box(left, top, x - 2 * GAP + GROUP_MARGIN, bottom)
+            x += max(node.size()[0] for node in column) + GAP
+        box = Box(left, top, x - GAP + GROUP_MARGIN, bottom)
         bounding = [box.left, box.top, box.right - box.left, box.bottom - box.top]
         self.groups.append(
             {

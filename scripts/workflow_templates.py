@@ -352,21 +352,15 @@ def two_clips(graph: Graph) -> None:
 
 
 def save_world(graph: Graph, left: int, top: int, memory: Output) -> Box:
-    """The point cloud on screen and as a PLY file, and the memory as a file to go on from."""
-    cloud = graph.add("WorldStereo_ExportPointCloud", width=400, memory=memory)
+    """The point cloud as a PLY file and on screen, and the memory as a file to go on from."""
+    cloud = graph.add(
+        "WorldStereo_ExportPointCloud", width=400, memory=memory, filename_prefix="worldstereo/world"
+    )
     keep = graph.add("WorldStereo_SaveMemory", width=400, memory=memory)
     view = graph.add(
-        "PreviewPointCloud", title="The world so far", width=560, height=560, model_3d=cloud["ply"]
+        "PreviewPointCloud", title="The world so far", width=640, height=600, model_3d=cloud["ply"]
     )
-    save = graph.add(
-        "SaveGLB",
-        title="Save point cloud (PLY)",
-        width=460,
-        height=400,
-        mesh=cloud["ply"],
-        filename_prefix="worldstereo/world",
-    )
-    return graph.group("8 · World: point cloud and memory", left, top, [[cloud, keep], [view], [save]], BLUE)
+    return graph.group("8 · World: point cloud and memory", left, top, [[cloud, keep], [view]], BLUE)
 
 
 WORKFLOWS = {

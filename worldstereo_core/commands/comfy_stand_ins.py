@@ -106,6 +106,8 @@ def shrink(prompt: Prompt, run: SmallRun, titles: dict[str, str] | None = None) 
             inputs["batch_index"] = run.frames - 1
         if "frames" in inputs:
             inputs["frames"] = run.frames
+        if "keep_frames" in inputs:
+            inputs["keep_frames"] = min(inputs["keep_frames"], run.frames - 1)
         if kind == "WorldStereo_MakeSigmas":
             inputs["steps"] = run.steps
         small[id] = node

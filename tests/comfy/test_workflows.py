@@ -1,0 +1,125 @@
+"""The shipped templates run on a real server: tiny weights under the real file names, short clips."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from worldstereo_core.commands.comfy_prompt import workflow_to_prompt
+from worldstereo_core.commands.comfy_stand_ins import SmallRun, shrink, write_tiny_weights
+
+WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
+WRITTEN_WITH = "0.33."  # core nodes gain widgets from version to version
+FRAMES, HEIGHT, WIDTH = 3, 64, 96
+current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+
+
+def read_workflow(name: str) -> dict:
+    return json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def node_of(prompt: dict, kind: str, nth: int = 0) -> str:
+    """Id of the nth node of a class."""
+    return [id for id, node in prompt.items() if node["class_type"] == kind][nth]
+
+
+@pytest.fixture(scope="module")
+def server(comfy_server):
+    """The server with tiny weights under the names the templates load, and a picture."""
+    write_tiny_weights(comfy_server.base / "models")
+    picture = Image.effect_mandelbrot((WIDTH, HEIGHT), (-2.2, -1.2, 0.8, 1.2), 60).convert("RGB")
+    picture.save(comfy_server.base / "input" / "picture.png")
+    return comfy_server
+
+
+def small_prompt(server, workflow: dict) -> dict:
+    prompt = workflow_to_prompt(workflow, server.object_info())
+    return shrink(prompt, SmallRun("picture.png", HEIGHT, WIDTH, FRAMES, 2))
+
+
+def count_video_frames(content: bytes) -> tuple[int, float]:
+    av = pytest.importorskip("av")
+    with av.open(io.BytesIO(content)) as video:
+        stream = video.streams.video[0]
+        return sum(1 for _ in video.decode(stream)), float(stream.average_rate)
+
+
+def clip_files(run, prompt: dict) -> list[dict]:
+    ids = [id for id, node in prompt.items() if node["class_type"] == "SaveVideo"]
+    return [file for id in ids for file in run.files(id)]
+
+
+@current
+@pytest.mark.parametrize("name", ["one_clip_from_one_image", "camera_variant_40_steps"])
+def test_a_one_clip_template_makes_a_video_of_its_key_frames(server, name):
+    prompt = small_prompt(server, read_workflow(name))
+    run = server.run(prompt)
+    (file,) = clip_files(run, prompt)
+    assert count_video_frames(server.view(file)) == (FRAMES, 16.0)
+    report = run.outputs[node_of(prompt, "PreviewAny")]["text"][0]
+    assert "camera" in report if "camera" in name else "memory-dmd" in report
+
+
+def test_two_clips_grow_the_memory_and_write_a_point_cloud(server):
+    prompt = small_prompt(server, read_workflow("two_clips_and_point_cloud"))
+    run = server.run(prompt)
+    videos = clip_files(run, prompt)
+    assert [count_video_frames(server.view(file)) for file in videos] == [(FRAMES, 16.0)] * 2
+    (cloud,) = run.files(node_of(prompt, "WorldStereo_ExportPointCloud"))
+    content = server.view(cloud)
+    assert content.startswith(b"ply\nformat binary_little_endian")
+    # One picture and two clips of which frame 0 is not kept: more points than the picture has pixels.
+    assert ply_points(content) > HEIGHT * WIDTH
+
+
+def ply_points(content: bytes) -> int:
+    header = content[: content.index(b"end_header")].decode()
+    return int(header.split("element vertex ")[1].split()[0])
+
+
+@current
+def test_a_second_run_of_a_template_comes_from_the_cache(server):
+    prompt = small_prompt(server, read_workflow("one_clip_from_one_image"))
+    server.run(prompt)
+    assert node_of(prompt, "SamplerCustom") in server.run(prompt).cached
+
+
+@current
+@pytest.mark.parametrize("name", ["one_clip_from_one_image", "two_clips_and_point_cloud"])
+def test_the_branch_for_a_longer_video_runs_once_switched_on(server, run_in_comfy, name):
+    folder = server.base / "models" / "frame_interpolation"
+    folder.mkdir(exist_ok=True)
+    # A random RIFE network in the place of FILM, which core builds at full size only.
+    run_in_comfy("interpolation_model.py", "write_tiny_rife", path=str(folder / "film_net_fp16.safetensors"))
+    workflow = read_workflow(name)
+    for node in workflow["nodes"]:
+        node["mode"] = 0
+    prompt = small_prompt(server, workflow)
+    run = server.run(prompt)
+    smooth = run.files(node_of(prompt, "SaveVideo", -1))[0]
+    clips = 2 * FRAMES - 1 if "two" in name else FRAMES
+    assert "smooth" in smooth["filename"]
+    assert count_video_frames(server.view(smooth)) == ((clips - 1) * 4 + 1, 16.0)
+
+
+@current
+@pytest.mark.parametrize("name", sorted(path.stem for path in WORKFLOWS.glob("*.json")))
+def test_the_server_offers_a_template_with_its_picture(server, name):
+    assert name in server.get("/workflow_templates")["ComfyUI-WorldStereo"]
+    folder = "/api/workflow_templates/ComfyUI-WorldStereo"
+    assert server.get(f"{folder}/{name}.json")["nodes"]
+
+
+@current
+def test_templates_are_what_the_script_writes_from_this_server(server):
+    from scripts.build_workflows import build
+
+    version = server.get("/system_stats")["system"]["comfyui_version"]
+    if not version.startswith(WRITTEN_WITH):
+        pytest.skip(f"the templates were written with ComfyUI {WRITTEN_WITH}, this is {version}")
+    written = {path.name: path.read_text(encoding="utf-8") for path in WORKFLOWS.glob("*.json")}
+    assert build(server.object_info()) == written
