@@ -1,0 +1,339 @@
+"""The work of the generate command: read and check everything, then make clip after clip."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..adapters.diffusers.loader import LoadedWorldStereo, load_worldstereo
+from ..adapters.diffusers.pipeline import recommended_guidance, recommended_schedule
+from ..adapters.diffusers.vae import KeyframeVAE
+from ..checks import PathError, WorldStereoError, check_shape
+from ..formats.camera_json import read_camera_json
+from ..formats.depth_files import SUFFIXES, read_depth
+from ..formats.ply import write_ply
+from ..formats.video import write_mp4
+from ..geometry.cameras import scale_K
+from ..geometry.pictures import fit_pictures
+from ..geometry.trajectory import PRESETS, Trajectory, build_trajectory
+from ..memory.memory import GeometricMemory, initialise_memory
+from ..memory.storage import save_memory
+from ..model.config import WorldStereoConfig
+from ..model.weight_files import read_weights
+from ..schedule import Schedule
+from ..sizes import (
+    RESOLUTION_BUCKETS,
+    check_multiple_of_16,
+    nearest_bucket,
+    sample_align_frames,
+    select_keyframes,
+)
+from .clips import Engine, make_clip
+from .model_folder import ModelFiles, find_model
+from .outcome import CannotRun
+from .scene_files import Source, read_cameras, read_source, require_file
+
+FRAMES_PER_SECOND = 16
+KEPT_FRAMES = 8
+# Presets whose amount is degrees; the others travel median depths, or zoom by a factor.
+TURNS, ZOOMS = ("pan", "tilt", "roll", "orbit"), ("zoom",)
+
+
+def generate(args: argparse.Namespace) -> int:
+    if not args.paths:
+        raise CannotRun(
+            'generate: no camera path. Give --trajectory "orbit right:30" or --camera camera.json.'
+        )
+    if args.output.exists() and not args.output.is_dir():
+        raise CannotRun(f"--output: {args.output} is a file. Name a folder.")
+    first_file = next((Path(value) for option, value in args.paths if option == "camera"), None)
+    first = read_cameras("--camera", first_file, args.image) if first_file else None
+    source = read_source(args.image, args.depth, first, fov_deg=args.fov, png_scale=args.png_scale)
+    files = find_model(args.model, worldstereo=args.worldstereo, backbone=args.backbone, vae=args.vae)
+
+    device, dtype = _device(args.device), _dtype(args.dtype, _device(args.device))
+    model = load_worldstereo(files.backbone, files.worldstereo, dtype=dtype, device=device)
+    print(model.checkpoint.describe())
+    config = model.checkpoint.config
+    height, width = _size(args.size, source, config)
+    source = resize_source(source, height, width)
+    memory = initialise_memory(
+        source.image,
+        source.depth,
+        source.K,
+        source.w2c,
+        edge_threshold=args.edge_threshold,
+        edge_mode=args.edge_mode,
+        far_contraction=args.far_contraction,
+    )
+    trajectories = [_trajectory(path, args, source, memory, config) for path in args.paths]
+    depths = [
+        _frame_depths(args.frame_depth, number, trajectory, config, (height, width))
+        for number, trajectory in enumerate(trajectories, start=1)
+    ]
+    engine = _engine(args, files, model, source.image, device, dtype)
+    return make_clips(args, engine, memory, trajectories, depths)
+
+
+def make_clips(
+    args: argparse.Namespace,
+    engine: Engine,
+    memory: GeometricMemory,
+    trajectories: list[Trajectory],
+    depths: list[Tensor | None],
+) -> int:
+    """Generate, remember and write clip after clip."""
+    args.output.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(args.seed)
+    if args.frame_depth is None and len(trajectories) > 1:
+        print(
+            "No --frame-depth: later clips see earlier ones as reference views only; no points are added, so "
+            "renders keep showing the photo's points alone."
+        )
+    for number, (trajectory, depth) in enumerate(zip(trajectories, depths, strict=True), start=1):
+        name = f"clip_{number:02d}"
+        clip = make_clip(engine, memory, trajectory, generator, name)
+        memory, report = memory.update(
+            clip.frames,
+            clip.cameras,
+            depth,
+            keep_frames=min(KEPT_FRAMES, len(clip.frames) - 1),
+            clip_name=name,
+            align_scale=args.align_frame_depth and depth is not None,
+            edge_threshold=args.edge_threshold,
+            edge_mode=args.edge_mode,
+        )
+        write_mp4(args.output / f"{name}.mp4", clip.frames, fps=FRAMES_PER_SECOND)
+        save_memory(args.output / "memory.safetensors", memory)
+        write_ply(args.output / "world.ply", memory.points)
+        shown = 0 if clip.references is None else clip.references.num_references
+        print(
+            f"{name}: {trajectory.name}, {len(clip.frames)} frames, {shown} references, "
+            f"{sum(clip.seconds.values()):.0f} s. {report.text}"
+        )
+    print(f"{args.output}: {memory.points.num_points:,} points, {len(memory.views)} views")
+    return 0
+
+
+def resize_source(source: Source, height: int, width: int) -> Source:
+    """Bring photo and depth to the clip's size; the camera stays where it is."""
+    if source.size == (height, width):
+        return source
+    depth = torch.nn.functional.interpolate(source.depth[None, None], (height, width), mode="nearest-exact")
+    return replace(
+        source,
+        image=fit_pictures(source.image[None], height, width, "stretch")[0],
+        depth=depth[0, 0],
+        K=scale_K(source.K[None], source.size, (height, width))[0],
+    )
+
+
+def _size(text: str | None, source: Source, config: WorldStereoConfig) -> tuple[int, int]:
+    if text is None:
+        return nearest_bucket(*source.size, config.buckets or RESOLUTION_BUCKETS)
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise CannotRun(f"--size: got {text!r}, expected height x width in pixels, e.g. 480x768.")
+    check_multiple_of_16("--size", int(height), int(width))
+    return int(height), int(width)
+
+
+def _trajectory(
+    path: tuple[str, str],
+    args: argparse.Namespace,
+    source: Source,
+    memory: GeometricMemory,
+    config: WorldStereoConfig,
+) -> Trajectory:
+    option, value = path
+    height, width = source.size
+    key_frames = config.num_keyframes if args.frames is None else args.frames
+    num_frames = config.control.num_mask_frames(key_frames)
+    if num_frames < 2:
+        raise WorldStereoError(f"--frames: got {key_frames}, expected at least 2 (a released clip has 21).")
+    if option == "camera":
+        cameras = read_camera_json(require_file("--camera", Path(value)), size=source.size)
+        if cameras.num_frames < num_frames:
+            raise PathError(
+                f"--camera {value}: {cameras.num_frames} poses, expected at least {num_frames}. Write one "
+                "pose per key frame, or ask for fewer with --frames."
+            )
+        cameras = cameras[select_keyframes(cameras.num_frames, num_frames)]
+        return Trajectory(cameras.resized(height, width), name=Path(value).name, source=value)
+    preset, amount = parse_preset(value)
+    return build_trajectory(
+        preset,
+        start=(source.w2c, source.K),
+        height=height,
+        width=width,
+        num_frames=num_frames,
+        pivot_depth=memory.median_depth,
+        **amount,
+    )
+
+
+def parse_preset(text: str) -> tuple[str, dict[str, float]]:
+    """``"orbit right:30"`` -> the preset and its amount under the name ``build_trajectory`` knows.
+
+    Raises: PathError if the preset is unknown or the amount no number.
+    """
+    preset, colon, amount = text.partition(":")
+    preset = preset.strip().lower().replace("_", " ").replace("-", " ")
+    if preset not in PRESETS:
+        raise PathError(f"--trajectory: no preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
+    if not colon:
+        return preset, {}
+    try:
+        number = float(amount)
+    except ValueError:
+        raise PathError(
+            f"--trajectory {text}: {amount!r} is not a number. Write e.g. 'orbit right:30'."
+        ) from None
+    kind = preset.split()[0]
+    name = "amount_deg" if kind in TURNS else "focal_end" if kind in ZOOMS else "distance"
+    return preset, {name: number}
+
+
+def _frame_depths(
+    folder: Path | None, clip: int, trajectory: Trajectory, config: WorldStereoConfig, size: tuple[int, int]
+) -> Tensor | None:
+    """[T, H, W] depth of a clip's key frames; frames that the memory does not keep stay 0."""
+    if folder is None:
+        return None
+    num_frames = len(range(0, trajectory.num_frames, config.control.mask_kernel))
+    depths = torch.zeros(num_frames, *size)
+    for frame in sample_align_frames(num_frames, min(KEPT_FRAMES, num_frames - 1)):
+        stem = folder / f"clip_{clip:02d}" / f"frame_{frame:04d}"
+        path = next((p for p in (stem.with_suffix(suffix) for suffix in SUFFIXES) if p.is_file()), None)
+        if path is None:
+            raise CannotRun(
+                f"--frame-depth: no depth for frame {frame} of clip {clip}: expected {stem}"
+                f"{{{', '.join(SUFFIXES)}}}. Write it, or leave --frame-depth out."
+            )
+        depth = read_depth(path).depth
+        if abs(depth.shape[0] * size[1] - depth.shape[1] * size[0]) > max(depth.shape):
+            raise WorldStereoError(
+                f"--frame-depth: {path} is {depth.shape[0]} x {depth.shape[1]} (height x width), the clip is "
+                f"{size[0]} x {size[1]}, another shape. Estimate depth on the clip's own frames."
+            )
+        depths[frame] = torch.nn.functional.interpolate(depth[None, None], size, mode="nearest-exact")[0, 0]
+    return depths
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What stands in for, or comes from, the encoders; None where not given."""
+
+    text: Tensor | None = None
+    negative: Tensor | None = None
+    image: Tensor | None = None
+
+
+def _engine(
+    args: argparse.Namespace,
+    files: ModelFiles,
+    model: LoadedWorldStereo,
+    image: Tensor,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Engine:
+    from ..adapters.diffusers.encoders import ClipVision, encode_text
+
+    config = model.checkpoint.config
+    guidance = recommended_guidance(config) if args.guidance is None else args.guidance
+    given = read_embeddings(files.null_context, args.text_embeds, args.image_embeds)
+    text, negative = given.text, given.negative
+    if args.text_embeds is None and files.text_encoder is not None and files.tokenizer is not None:
+        prompts = [
+            args.prompt,
+            config.negative_prompt if args.negative_prompt is None else args.negative_prompt,
+        ]
+        text, negative = encode_text(prompts, files.text_encoder, files.tokenizer, device=device, dtype=dtype)
+    if text is None:
+        raise CannotRun(
+            f"--model: no text_encoder and tokenizer in {args.model} and no --text-embeds. Copy both folders "
+            "of Wan2.1-I2V-14B-480P-Diffusers there, or give --text-embeds."
+        )
+    if guidance > 1 and negative is None:
+        raise CannotRun(
+            f"--guidance: {guidance:g} needs negative_embeds in the file of --text-embeds. Add them, or set "
+            "--guidance 1."
+        )
+    if args.image_embeds is None and files.image_encoder is not None:
+        is_rescaled = args.clip_preprocessing == "standard"
+        encode_image = ClipVision(
+            files.image_encoder, device=device, dtype=dtype, is_rescaled=is_rescaled
+        ).encode
+    elif given.image is not None:
+        embeds = given.image
+
+        def encode_image(image: Tensor) -> Tensor:
+            return embeds
+    else:
+        raise CannotRun(
+            f"--model: no image_encoder in {args.model} and no --image-embeds. Copy that folder of "
+            "Wan2.1-I2V-14B-480P-Diffusers there, or give --image-embeds."
+        )
+    return Engine(
+        model=model,
+        vae=KeyframeVAE.from_file(files.vae, dtype=dtype, device=device),
+        text_embeds=text,
+        negative_embeds=negative if guidance > 1 else None,
+        encode_image=encode_image,
+        schedule=_schedule(args.steps, config),
+        guidance=guidance,
+        render_settings={"radius": args.radius, "points_per_pixel": args.points_per_pixel},
+        max_references=args.references,
+    )
+
+
+def read_embeddings(null_context: Path | None, text: Path | None, image: Path | None) -> Embeddings:
+    """Gather embeddings from files; those given by hand win over the model folder's.
+
+    Raises: CannotRun or WorldStereoError if a file is missing, damaged, or lacks what it is given for.
+    """
+    found: dict[str, Tensor] = {}
+    for option, path, needed in (
+        ("--model", null_context, ()),
+        ("--text-embeds", text, ("text_embeds",)),
+        ("--image-embeds", image, ("image_embeds",)),
+    ):
+        if path is None:
+            continue
+        tensors = read_weights(require_file(option, path))[0]
+        for key in needed:
+            if key not in tensors:
+                raise WorldStereoError(f"{option}: {path} has no tensor {key} (it has {', '.join(tensors)}).")
+        found |= {key: tensor.float() for key, tensor in tensors.items()}
+    for key in ("text_embeds", "negative_embeds"):
+        if key in found:
+            check_shape(key, found[key], (1, "n", 4096), "Use UMT5-XXL's last hidden state.")
+    if "image_embeds" in found:
+        check_shape("image_embeds", found["image_embeds"], (1, 257, 1280), "Use CLIP-H's penultimate state.")
+    return Embeddings(found.get("text_embeds"), found.get("negative_embeds"), found.get("image_embeds"))
+
+
+def _schedule(steps: int | None, config: WorldStereoConfig) -> Schedule:
+    schedule = recommended_schedule(config)
+    return schedule if steps is None else replace(schedule, num_steps=steps)
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise CannotRun(f"--device: {name} cannot be used here ({error}). Try cpu.") from error
+    return device
+
+
+def _dtype(name: str | None, device: torch.device) -> torch.dtype:
+    if name is None:
+        name = "fp32" if device.type == "cpu" else "bf16"
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[name]
