@@ -81,6 +81,11 @@ def test_a_text_to_video_model_is_refused_by_apply(check, tmp_path):
         check("apply_to_wrong_model", folder=str(tmp_path))
 
 
+def test_a_wan_variant_with_another_forward_pass_is_refused(check):
+    with pytest.raises(RuntimeError, match=r"^CheckpointError: model: got the Wan variant VaceWanModel"):
+        check("wan_variant")
+
+
 def test_another_patch_is_refused_as_control(check):
     with pytest.raises(RuntimeError, match=r"^WorldStereoError: control: got a WAN21"):
         check("apply_wrong_control")

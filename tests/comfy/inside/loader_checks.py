@@ -175,6 +175,15 @@ def apply_to_wrong_model(weights: str, folder: str) -> None:
     apply_control(model, loaded.control, make_condition())
 
 
+def wan_variant(weights: str) -> None:
+    """A Wan model whose class has a forward pass of its own."""
+    from comfy.ldm.wan.model import VaceWanModel
+
+    from worldstereo_core.adapters.comfy.backbone import check_wan_model
+
+    check_wan_model(VaceWanModel.__new__(VaceWanModel), load(weights, "memory").config)
+
+
 def apply_wrong_control(weights: str) -> None:
     loaded = load(weights, "memory")
     apply_control(loaded.model, loaded.model, make_condition())

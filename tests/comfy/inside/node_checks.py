@@ -98,6 +98,30 @@ def nodes_leave_their_inputs_alone() -> list[str]:
     return [name for name, (copy, _) in before.items() if not torch.equal(copy, after[name][1])]
 
 
+def trajectories() -> dict[str, Any]:
+    """Facts about trajectories that the builder makes with and without a memory."""
+    import torch
+
+    nodes = {node.GET_SCHEMA().node_id.removeprefix("WorldStereo_"): node for node in pack_nodes()}
+    build = nodes["BuildTrajectory"].execute
+    alone = build("dolly in", distance=0.5, frames=3, fov_deg=90.0)[0]
+    geometry = {"depth": torch.full((1, 32, 48), 4.0)}
+    image = torch.rand(1, 32, 48, 3, generator=torch.Generator().manual_seed(0))
+    memory = nodes["CreateMemory"].execute(image, geometry, fov_deg=60.0)[0]
+    scaled = build("dolly in", distance=0.5, frames=3, memory=memory)[0]
+    in_units = build("dolly in", distance=0.5, frames=3, memory=memory, unit="scene units")[0]
+    next_one = build("pan left", frames=3, memory=memory, continue_from=scaled, width=96, height=64)[0]
+    return {
+        "alone_size": [alone.height, alone.width],
+        "alone_focal": float(alone.K[0, 0, 0]),
+        "alone_travel": float(alone.cameras.centers[-1, 2]),
+        "scaled_travel": float(scaled.cameras.centers[-1, 2]),
+        "unit_travel": float(in_units.cameras.centers[-1, 2]),
+        "continues": torch.equal(next_one.w2c[0], scaled.w2c[-1]),
+        "resized": [next_one.height, next_one.width, float(next_one.K[0, 0, 2])],
+    }
+
+
 def _tensors(value: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
     """Every tensor inside a value by its place: a copy, and the tensor itself."""
     import dataclasses

@@ -78,7 +78,10 @@ def check_wan_model(model: Any, config: WorldStereoConfig) -> None:
     )
     if not isinstance(model, WanModel):
         raise CheckpointError(f"model: got a {type(model).__name__}, expected a Wan video model. {wanted}")
-    if type(model).forward_orig is not WanModel.forward_orig:
+    # By class: caching nodes replace these on the instance, and that is fine.
+    if any(
+        getattr(type(model), name) is not getattr(WanModel, name) for name in ("_forward", "forward_orig")
+    ):
         raise CheckpointError(
             f"model: got the Wan variant {type(model).__name__}, whose forward pass differs from plain Wan "
             f"image-to-video. {wanted}"
