@@ -66,6 +66,23 @@ def test_a_clip_of_the_camera_model_with_guidance_and_unipc(server):
 
 
 @current
+def test_a_uni3c_file_takes_four_renders_per_key_frame(server, tiny_weights):
+    source = tiny_weights / "uni3c_layout_controlnet.safetensors"
+    if not source.is_file():
+        pytest.skip(f"no {source.name} among the tiny weights")
+    target = server.base / "models" / "worldstereo" / "tiny-uni3c.safetensors"
+    target.write_bytes(source.read_bytes())
+    prompt = workflow("camera_clip", "preview", "report")
+    prompt["model"]["inputs"]["worldstereo"] = target.name
+    prompt["trajectory"]["inputs"]["frames"] = 4 * (FRAMES - 1) + 1
+    run = server.run(prompt)
+    assert "one per video frame" in run.outputs["report"]["text"][0]
+    assert len(run.files("preview")) == FRAMES
+    prompt["trajectory"]["inputs"]["frames"] = FRAMES
+    refuse(server, prompt, "condition", "render: got 5 frames, expected 17")
+
+
+@current
 def test_the_control_changes_the_clip_and_strength_zero_is_the_model_alone(server):
     with_control = frames_of(server, server.run(workflow("camera_clip", "preview")), "preview")
     prompt = workflow("camera_clip", "preview")

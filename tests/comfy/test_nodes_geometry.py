@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -241,3 +242,16 @@ def test_a_damaged_memory_file_is_refused(server):
     }
     error = server.run_expecting_error(prompt)
     assert "cut.safetensors" in error["exception_message"] and "damaged" in error["exception_message"]
+
+
+@current
+def test_a_running_render_can_be_cancelled(server):
+    prompt = workflow("geometry", "render")
+    prompt["trajectory"]["inputs"]["frames"] = 1024
+    prompt["render"]["inputs"].update(points_per_pixel=64, radius=0.1)
+    prompt_id = server.submit(prompt)
+    time.sleep(1.5)
+    began = time.monotonic()
+    server.interrupt(prompt_id)
+    assert server.wait(prompt_id, 30).interrupted
+    assert time.monotonic() - began < 10
