@@ -125,8 +125,8 @@ def test_a_frame_that_sees_no_point_is_all_hole(count: int) -> None:
 @pytest.mark.parametrize("radius", [0.05, 0.3, 1.1, 4.0])
 @pytest.mark.parametrize(
     ("band_pixels", "candidates"),
-    [(2**15 - 1, 2**20), (25, 2**20), (2**15 - 1, 1), (25, 60)],
-    ids=["whole", "bands", "point by point", "bands in chunks"],
+    [(2**15 - 1, 2**20), (25, 2**20), (2**15 - 1, 1), (25, 60), (2**20, 2**24)],
+    ids=["whole", "bands", "point by point", "bands in chunks", "as on a GPU"],
 )
 def test_rendering_equals_the_slow_reference(
     radius: float, band_pixels: int, candidates: int, monkeypatch: pytest.MonkeyPatch

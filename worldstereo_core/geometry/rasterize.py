@@ -160,7 +160,6 @@ def _rasterize_band(points: ProjectedPoints, stamp: _Stamp, points_per_pixel: in
 
     size = stamp.num_rows * stamp.num_columns
     chunk_length = max(1, budget // size)
-    num_chunks = 0
     while len(points):
         chunk, points = points.take(slice(chunk_length)), points.take(slice(chunk_length, None))
         pixel, candidate_distance2 = stamp.candidates(chunk)
@@ -177,9 +176,7 @@ def _rasterize_band(points: ProjectedPoints, stamp: _Stamp, points_per_pixel: in
         distance2 = torch.where(takes, candidate_distance2.take(candidate), distance2)
         filled += counts
 
-        num_chunks += 1
-        # Looking through all that is left costs as much as a chunk: done after the 1st, 2nd, 4th, 8th chunk.
-        if len(points) and num_chunks.bit_count() == 1:
+        if len(points):
             points = points.take(torch.nonzero(stamp.meets(points, filled < points_per_pixel))[:, 0])
     return Fragments(index, depth, distance2)
 
