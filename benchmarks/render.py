@@ -159,8 +159,8 @@ def report(args: argparse.Namespace) -> list[str]:
         f"Beside the slow reference, on the CPU ({REDUCED['frames']} frame of {REDUCED['height']} x "
         f"{REDUCED['width']}, {REDUCED['points']:,} points, radius {REDUCED['radius']}):",
         "",
-        f"ours {fast * 1000:.1f} ms, reference {slow * 1000:.0f} ms, ratio {slow / fast:.0f}; largest difference "
-        f"of colour {float(difference.abs().max()):.1e}.",
+        f"ours {fast * 1000:.1f} ms, reference {slow * 1000:.0f} ms, ratio {slow / fast:.0f}; largest "
+        f"difference of colour {float(difference.abs().max()):.1e}.",
     ]
     return lines
 
