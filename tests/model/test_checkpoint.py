@@ -192,6 +192,16 @@ def test_settings_of_a_distilled_file(memory: Tensors):
     assert not any("Assumed" in line for line in read(memory, "memory-dmd").report)
 
 
+def test_report_says_what_the_file_was_made_for(camera: Tensors, memory: Tensors):
+    text = read(memory, "memory-dmd").describe()
+    assert (
+        "Made for: 4 DMD steps from 250 with shift 5, CFG 1, 21 key frames, first-frame mode full_vae, "
+        "reference update on." in text
+    )
+    text = checkpoint_from_tensors(camera, tiny_config("camera") | {"latent_cond_mode": "first_frame_only"})
+    assert "Made for: 40 UniPC steps, CFG 5, 21 key frames, first-frame mode first_frame_only." in text.report
+
+
 def test_without_settings_every_assumption_is_named(memory: Tensors):
     report = checkpoint_from_tensors(memory).describe()
     for assumed in ("control head width 64", "variant memory", "latent_cond_mode full_vae", "update_ref on"):
@@ -233,6 +243,9 @@ def test_shapes_win_over_a_contradicting_config_and_it_is_said(camera: Tensors):
         ({"dmd_steps": 0}, "dmd_steps is 0, expected a positive number"),
         ({"dmd_start_steps": 2000}, "expected at least 1 step, 0 < start <= end"),
         ({"controlnet_cfg": {"num_heads": "two"}}, "num_heads is 'two'"),
+        ({"controlnet_cfg": {"num_heads": 2, "update_ref": "no"}}, "update_ref is 'no', expected true or"),
+        ({"nframe": "many"}, "nframe is 'many', expected a whole number"),
+        ({"scale_map": [480, 768]}, "expected a list of"),
         ({"controlnet_cfg": {"num_heads": 3}}, "3 attention heads do not divide the width 128"),
     ],
 )

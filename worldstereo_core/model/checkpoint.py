@@ -330,6 +330,7 @@ def _describe(checkpoint: WorldStereoCheckpoint, num_tensors: int) -> list[str]:
         count = len(checkpoint.backbone_state)
         tail = "make a complete backbone" if checkpoint.is_complete else "override the backbone beside it"
         lines.append(f"{count} backbone tensors {tail}.")
+    lines.append(_intended_use(config))
     if checkpoint.unused_keys:
         names = summarise_keys(list(checkpoint.unused_keys))
         lines.append(f"{len(checkpoint.unused_keys)} tensors are known and unused: {names}.")
@@ -337,3 +338,15 @@ def _describe(checkpoint: WorldStereoCheckpoint, num_tensors: int) -> list[str]:
         names = summarise_keys(list(checkpoint.unknown_keys))
         lines.append(f"{len(checkpoint.unknown_keys)} tensors are unknown and ignored: {names}.")
     return lines
+
+
+def _intended_use(config: WorldStereoConfig) -> str:
+    if config.variant == "memory-dmd":
+        dmd = config.dmd
+        steps = f"{dmd.num_steps} DMD steps from {dmd.start:g} with shift {dmd.shift:g}, CFG 1"
+    else:
+        steps = "40 UniPC steps, CFG 5"
+    parts = [steps, f"{config.num_keyframes} key frames", f"first-frame mode {config.latent_condition_mode}"]
+    if config.takes_references:
+        parts.append(f"reference update {'on' if config.updates_references else 'off'}")
+    return f"Made for: {', '.join(parts)}."

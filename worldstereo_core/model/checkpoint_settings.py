@@ -86,7 +86,10 @@ class SettingsReader:
 
     def flag(self, key: str, default: bool) -> bool:
         """A boolean of the control part; an absent one takes its default without a note."""
-        return bool(self.control.get(key, default))
+        value = self.control.get(key, default)
+        if not isinstance(value, bool):
+            raise CheckpointError(f"{self.source}: {key} is {value!r}, expected true or false.")
+        return value
 
     def num_heads(self, control: Mapping[str, Tensor]) -> int | None:
         """Attention heads of the control blocks, or None to take the default head width."""
@@ -104,9 +107,9 @@ class SettingsReader:
         found: dict[str, Any] = {
             "variant": variant,
             "latent_condition_mode": self._choice("latent_cond_mode", LATENT_CONDITION_MODES, "full_vae"),
-            "num_keyframes": int(self.values.get("nframe") or 21),
+            "num_keyframes": self._num_keyframes(),
             "negative_prompt": str(self.values.get("negative_prompt") or ""),
-            "buckets": tuple((int(h), int(w)) for h, w in self.values.get("scale_map") or ()),
+            "buckets": self._buckets(),
         }
         if variant != "camera":
             found["updates_references"] = self._reference_update()
@@ -157,9 +160,26 @@ class SettingsReader:
         if "reference_update" in self.overrides:
             return bool(self.overrides["reference_update"])
         if "update_ref" in self.control:
-            return bool(self.control["update_ref"])
+            return self.flag("update_ref", True)
         self._assume("reference tokens are updated from block to block (update_ref on)")
         return True
+
+    def _num_keyframes(self) -> int:
+        value = self.values.get("nframe")
+        if value is None:
+            return 21
+        if isinstance(value, bool) or not isinstance(value, int) or value < 2:
+            raise CheckpointError(f"{self.source}: nframe is {value!r}, expected a whole number from 2 up.")
+        return value
+
+    def _buckets(self) -> tuple[tuple[int, int], ...]:
+        value = self.values.get("scale_map") or ()
+        try:
+            return tuple((int(height), int(width)) for height, width in value)
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.source}: scale_map is {value!r}, expected a list of [height, width]."
+            ) from error
 
     def _choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
         value = self.values.get(key)

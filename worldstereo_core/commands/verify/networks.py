@@ -32,6 +32,18 @@ def is_control_file(path: Path) -> bool:
     return any("controlnet" in key for key in read_weights(path)[0])
 
 
+def is_vae_file(path: Path) -> bool:
+    """Whether a weight file holds a VAE, told by its keys."""
+    return any(key.startswith(("encoder.", "decoder.")) for key in read_weights(path)[0])
+
+
+def split_weights(golden: Golden, case: str | None = None) -> tuple[list[Path], list[Path]]:
+    """Files of the base backbone, and the WorldStereo file with everything that overrides it."""
+    paths = [path for path in golden.weights(case) if not is_vae_file(path)]
+    first = next((number for number, path in enumerate(paths) if is_control_file(path)), len(paths))
+    return paths[:first], paths[first:]
+
+
 def build_control(checkpoint: WorldStereoCheckpoint) -> WorldStereoControl:
     """The trained parts in float32, ready to run."""
     control = WorldStereoControl(checkpoint.config, dtype=torch.float32)
@@ -41,14 +53,16 @@ def build_control(checkpoint: WorldStereoCheckpoint) -> WorldStereoControl:
 
 def control_checkpoint(golden: Golden, case: str | None = None, **settings: Any) -> WorldStereoCheckpoint:
     """The golden's WorldStereo file, with the additions of a case and the case's own settings."""
-    paths = [path for path in golden.weights(case) if is_control_file(path)]
     config = golden.config()
     if "controlnet_cfg" in config:
         config = {**config, "controlnet_cfg": {**config["controlnet_cfg"], **settings}}
     else:
         config = {**config, **settings}
     return checkpoint_from_tensors(
-        read_merged(paths), config, settings_source="the manifest", source=golden.name
+        read_merged(split_weights(golden, case)[1]),
+        config,
+        settings_source="the manifest",
+        source=golden.name,
     )
 
 
@@ -70,15 +84,9 @@ def interleaved(table: Tensor) -> Tensor:
     return table.repeat_interleave(2, dim=-1)
 
 
-def is_vae_file(path: Path) -> bool:
-    """Whether a weight file holds a VAE, told by its keys."""
-    return any(key.startswith(("encoder.", "decoder.")) for key in read_weights(path)[0])
-
-
 def backbone_tensors(golden: Golden) -> dict[str, Tensor]:
     """The base backbone's tensors, before the WorldStereo file's own."""
-    paths = [p for p in golden.weights() if not is_control_file(p) and not is_vae_file(p)]
-    return read_merged(paths)
+    return read_merged(split_weights(golden)[0])
 
 
 def build_backbone(golden: Golden, tensors: Mapping[str, Tensor]) -> WanBackbone:
