@@ -28,16 +28,17 @@ def grid_rope(grid: TokenGrid, head_width: int, device: torch.device | str = "cp
     Returns:
         Two [1, tokens, 1, head_width / 2] float32 tensors; one value per channel pair.
     """
-    tables = []
+    cosines, sines = [], []
     sizes = (grid.frames, grid.rows, grid.columns)
     for axis, (count, width) in enumerate(zip(sizes, axis_widths(head_width), strict=True)):
-        # Angles are made on the CPU: the tables are tiny, and not every device has float64.
+        # One axis at a time and on the CPU: these tables are tiny, and not every device has float64.
         angles = axis_angles(torch.arange(count), width)
-        broadcast = [1, 1, 1, width // 2]
-        broadcast[axis] = count
-        tables.append(angles.view(broadcast).expand(*sizes, width // 2))
-    angles = torch.cat(tables, dim=-1).reshape(1, grid.num_tokens, 1, head_width // 2)
-    return angles.cos().to(device, torch.float32), angles.sin().to(device, torch.float32)
+        shape = [1, 1, 1, width // 2]
+        shape[axis] = count
+        for table, values in ((cosines, angles.cos()), (sines, angles.sin())):
+            table.append(values.to(device, torch.float32).view(shape).expand(*sizes, width // 2))
+    shape = (1, grid.num_tokens, 1, head_width // 2)
+    return torch.cat(cosines, dim=-1).reshape(shape), torch.cat(sines, dim=-1).reshape(shape)
 
 
 def apply_rope(tokens: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
