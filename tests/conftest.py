@@ -47,7 +47,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts: Counter[str] = Counter()
     reasons: dict[str, str] = {}
     for report in terminalreporter.stats.get("skipped", []):
-        kind = next((word for marker, word in SKIP_MARKERS.items() if marker in report.keywords), "other")
+        kind = next(
+            (word for marker, word in SKIP_MARKERS.items() if marker in getattr(report, "keywords", ())),
+            "other",
+        )
         counts[kind] += 1
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reasons.setdefault(kind, text.removeprefix("Skipped: "))

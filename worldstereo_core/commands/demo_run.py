@@ -37,8 +37,8 @@ SEED = 0
 PATHS = (("orbit right", 28.0), ("orbit left", 28.0))
 FRAMES_PER_SECOND = 16
 WARNING = (
-    "Tiny random weights cannot draw pictures: the clips themselves are noise. Renders, hole masks, references "
-    "and the point cloud are real."
+    "Tiny random weights cannot draw pictures: the clips themselves are noise. Renders, hole masks, "
+    "references and the point cloud are real."
 )
 SHEET_COLUMNS = 5
 

@@ -20,13 +20,13 @@ them.
 
 EPILOG = """\
 Paths, in the order given: --trajectory "orbit right:30" turns 30 degrees; --trajectory "dolly in:0.4" travels
-0.4 median depths; --camera takes a camera.json in the world of the photo's camera (81 poses are thinned to 21).
-Presets: static, dolly in/out, truck left/right, pedestal up/down, pan left/right, tilt up/down, roll left/right,
-orbit left/right/up/down, spiral, zoom in/out.
+0.4 median depths; --camera takes a camera.json in the world of the photo's camera (81 poses become 21).
+Presets: static, dolly in/out, truck left/right, pedestal up/down, pan left/right, tilt up/down,
+roll left/right, orbit left/right/up/down, spiral, zoom in/out.
 
---frame-depth DIR: depth of generated frames, DIR/clip_01/frame_0003.npz (or .npy, .exr, .png) for frame 3 of clip
-1. Only the frames that the memory keeps are needed (of 21: 3, 6, 9, 12, 14, 16, 18 and 20). Without it later
-clips see the earlier ones only as reference views, and no points are added.
+--frame-depth DIR: depth of generated frames, DIR/clip_01/frame_0003.npz (or .npy, .exr, .png) for frame 3 of
+clip 1. Only the frames that the memory keeps are needed (of 21: 3, 6, 9, 12, 14, 16, 18 and 20). Without it
+later clips see the earlier ones only as reference views, and no points are added.
 
 example:
   python -m worldstereo_core generate --model models --image photo.png --depth depth.npz \\

@@ -87,7 +87,6 @@ def make_clips(
     depths: list[Tensor | None],
 ) -> int:
     """Generate, remember and write clip after clip."""
-    args.output.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(args.seed)
     if args.frame_depth is None and len(trajectories) > 1:
         print(
@@ -107,6 +106,7 @@ def make_clips(
             edge_threshold=args.edge_threshold,
             edge_mode=args.edge_mode,
         )
+        args.output.mkdir(parents=True, exist_ok=True)
         write_mp4(args.output / f"{name}.mp4", clip.frames, fps=FRAMES_PER_SECOND)
         save_memory(args.output / "memory.safetensors", memory)
         write_ply(args.output / "world.ply", memory.points)

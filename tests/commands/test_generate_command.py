@@ -1,0 +1,220 @@
+"""generate: clips, points and memory from tiny weights, and the input it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from worldstereo_core.__main__ import main
+from worldstereo_core.formats.ply import read_ply
+from worldstereo_core.formats.video import read_mp4
+from worldstereo_core.memory.storage import load_memory
+from worldstereo_core.model.tiny import write_tiny_models
+
+pytest.importorskip("diffusers")
+
+HEIGHT, WIDTH, FRAMES = 32, 48, 3
+NULL_CONTEXT = {
+    "text_embeds": torch.zeros(1, 4, 4096),
+    "negative_embeds": torch.zeros(1, 2, 4096),
+    "image_embeds": torch.zeros(1, 257, 1280),
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ComfyUI models folder with every tiny file, and stand-ins for the encoders."""
+    folder = tmp_path_factory.mktemp("models")
+    write_tiny_models(folder)
+    save_file(NULL_CONTEXT, folder / "null_context.safetensors")
+    return folder
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    """A slope with noise on it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    depth = np.linspace(2, 3, HEIGHT, dtype=np.float32)[:, None].repeat(WIDTH, 1)
+    K = np.array([[40.0, 0, WIDTH / 2], [0, 40.0, HEIGHT / 2], [0, 0, 1]])
+    np.savez(tmp_path / "depth.npz", depth=depth, K=K)
+    return tmp_path
+
+
+def generate(scene: Path, models: Path, *more: str, variant: str = "memory-dmd") -> int:
+    worldstereo = models / "worldstereo" / f"worldstereo-{variant}"
+    command = ["generate", "--image", str(scene / "image.png"), "--depth", str(scene / "depth.npz")]
+    command += ["--model", str(models), "--worldstereo", str(worldstereo), "--output", str(scene / "out")]
+    defaults = {"--size": f"{HEIGHT}x{WIDTH}", "--frames": str(FRAMES), "--device": "cpu", "--steps": "1"}
+    for option, value in defaults.items():
+        command += [] if option in more else [option, value]
+    if "--trajectory" not in more and "--camera" not in more:
+        command += ["--trajectory", "orbit right:15"]
+    return main([*command, *more])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_two_paths_give_two_clips_points_and_a_memory(scene: Path, tiny_models: Path, capsys):
+    paths = ["--trajectory", "orbit right:15", "--trajectory", "truck-left:0.2"]
+    assert generate(scene, tiny_models, *paths) == 0
+    assert names(scene / "out") == ["clip_01.mp4", "clip_02.mp4", "memory.safetensors", "world.ply"]
+    assert read_mp4(scene / "out" / "clip_02.mp4").shape == (FRAMES, 3, HEIGHT, WIDTH)
+    memory = load_memory(scene / "out" / "memory.safetensors")
+    assert [view.clip for view in memory.views] == [0, 1, 1, 2, 2]
+    assert read_ply(scene / "out" / "world.ply").num_points == memory.points.num_points
+    out = capsys.readouterr().out
+    assert "No --frame-depth" in out and "no points added" in out
+
+
+def test_depth_of_generated_frames_grows_the_points(scene: Path, tiny_models: Path, capsys):
+    for frame in (1, 2):
+        path = scene / "depths" / "clip_01" / f"frame_{frame:04d}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.full((HEIGHT, WIDTH), 2.5, np.float32))
+    assert generate(scene, tiny_models, "--frame-depth", str(scene / "depths")) == 0
+    memory = load_memory(scene / "out" / "memory.safetensors")
+    assert set(memory.points.clip.tolist()) == {0, 1}
+    assert "No --frame-depth" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("variant", ["camera", "memory"])
+def test_other_variants_run_with_guidance(variant: str, scene: Path, tiny_models: Path):
+    assert generate(scene, tiny_models, "--steps", "2", variant=variant) == 0
+    assert read_mp4(scene / "out" / "clip_01.mp4").shape[0] == FRAMES
+
+
+def test_the_same_seed_gives_the_same_clip_and_another_seed_another(scene: Path, tiny_models: Path):
+    clips = []
+    for seed in ("1", "1", "2"):
+        assert generate(scene, tiny_models, "--seed", seed) == 0
+        clips.append(read_mp4(scene / "out" / "clip_01.mp4"))
+    assert torch.equal(clips[0], clips[1]) and not torch.equal(clips[0], clips[2])
+
+
+def test_a_camera_file_of_81_poses_is_thinned(scene: Path, tiny_models: Path):
+    w2c = np.tile(np.eye(4), (81, 1, 1))
+    w2c[:, 0, 3] = -np.linspace(0, 0.4, 81)
+    K = np.tile(np.array([[40.0, 0, WIDTH / 2], [0, 40.0, HEIGHT / 2], [0, 0, 1]]), (81, 1, 1))
+    content = {"extrinsic": w2c.tolist(), "intrinsic": K.tolist(), "height": HEIGHT, "width": WIDTH}
+    (scene / "camera.json").write_text(json.dumps(content))
+    assert generate(scene, tiny_models, "--camera", str(scene / "camera.json")) == 0
+    views = load_memory(scene / "out" / "memory.safetensors").views
+    assert [round(float(view.w2c[0, 3]), 4) for view in views] == [0.0, -0.2, -0.4]
+
+
+def test_photo_of_another_size_is_fitted(scene: Path, tiny_models: Path):
+    assert generate(scene, tiny_models, "--size", "48x64") == 0
+    assert read_mp4(scene / "out" / "clip_01.mp4").shape == (FRAMES, 3, 48, 64)
+
+
+BAD: dict[str, tuple[list[str], int, str]] = {
+    "size not divisible by 16": (["--size", "30x48"], 1, "multiples of 16"),
+    "size that is no size": (["--size", "big"], 2, "--size"),
+    "unknown preset": (["--trajectory", "loop"], 1, "orbit right"),
+    "amount that is no number": (["--trajectory", "orbit right:far"], 1, "not a number"),
+    "one frame": (["--frames", "1"], 1, "--frames"),
+    "missing camera file": (["--camera", "absent.json"], 2, "absent.json"),
+    "missing depth folder": (["--frame-depth", "absent"], 2, "frame 1 of clip 1"),
+    "missing model folder": (["--model", "absent"], 2, "worldstereo/<name>.safetensors"),
+    "missing VAE file": (["--vae", "absent.safetensors"], 2, "--vae"),
+    "unknown device": (["--device", "toaster"], 2, "--device"),
+    "no reference wanted": (["--references", "0"], 1, "reference"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_before_anything_is_written(case: str, scene: Path, tiny_models: Path, capsys):
+    more, code, words = BAD[case]
+    assert generate(scene, tiny_models, *more) == code
+    error = capsys.readouterr().err
+    assert "error: " in error and words in error
+    assert not (scene / "out").exists()
+
+
+def broken_models(models: Path, target: Path) -> Path:
+    shutil.copytree(models, target)
+    return target
+
+
+def test_truncated_worldstereo_file_is_named(scene: Path, tiny_models: Path, tmp_path: Path, capsys):
+    models = broken_models(tiny_models, tmp_path / "models")
+    path = models / "worldstereo" / "worldstereo-memory-dmd" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert generate(scene, models) == 1
+    assert "truncated" in capsys.readouterr().err and not (scene / "out").exists()
+
+
+def test_text_to_video_backbone_is_refused(scene: Path, tiny_models: Path, tmp_path: Path, capsys):
+    models = broken_models(tiny_models, tmp_path / "models")
+    path = next((models / "diffusion_models").iterdir())
+    tensors = load_file(path)
+    tensors["patch_embedding.weight"] = tensors["patch_embedding.weight"][:, :16].contiguous()
+    save_file(tensors, path)
+    assert generate(scene, models) == 1
+    assert "text-to-video" in capsys.readouterr().err and not (scene / "out").exists()
+
+
+def test_missing_config_is_detected_from_the_shapes_and_said(
+    scene: Path, tiny_models: Path, tmp_path: Path, capsys
+):
+    models = broken_models(tiny_models, tmp_path / "models")
+    (models / "worldstereo" / "worldstereo-memory-dmd" / "config.json").unlink()
+    assert generate(scene, models, "--guidance", "1") == 0
+    assert "Assumed" in capsys.readouterr().out
+
+
+def test_missing_encoders_cannot_run_and_the_message_says_what_to_bring(
+    scene: Path, tiny_models: Path, tmp_path: Path, capsys
+):
+    models = broken_models(tiny_models, tmp_path / "models")
+    (models / "null_context.safetensors").unlink()
+    assert generate(scene, models) == 2
+    assert "text_encoder" in capsys.readouterr().err
+    save_file({"text_embeds": torch.zeros(1, 4, 4096)}, tmp_path / "text.safetensors")
+    save_file({"other": torch.zeros(1)}, tmp_path / "image.safetensors")
+    text = ["--text-embeds", str(tmp_path / "text.safetensors")]
+    assert generate(scene, models, *text) == 2
+    assert generate(scene, models, *text, "--image-embeds", str(tmp_path / "image.safetensors")) == 1
+    assert "image_embeds" in capsys.readouterr().err
+    save_file({"image_embeds": torch.zeros(1, 9, 1280)}, tmp_path / "image.safetensors")
+    assert generate(scene, models, *text, "--image-embeds", str(tmp_path / "image.safetensors")) == 1
+    assert "257" in capsys.readouterr().err and not (scene / "out").exists()
+
+
+def test_several_worldstereo_files_must_be_named(scene: Path, tiny_models: Path, capsys):
+    command = ["generate", "--image", str(scene / "image.png"), "--depth", str(scene / "depth.npz")]
+    command += ["--model", str(tiny_models), "--output", str(scene / "out"), "--trajectory", "static"]
+    assert main(command) == 2
+    assert "--worldstereo" in capsys.readouterr().err
+
+
+def test_no_path_and_no_field_of_view_are_refused(scene: Path, tiny_models: Path, capsys):
+    command = ["generate", "--image", str(scene / "image.png"), "--depth", str(scene / "depth.npz")]
+    assert main([*command, "--model", str(tiny_models), "--output", str(scene / "out")]) == 2
+    np.savez(scene / "depth.npz", depth=np.full((HEIGHT, WIDTH), 2.0, np.float32))
+    assert generate(scene, tiny_models) == 1
+    assert "--fov" in capsys.readouterr().err
+    assert generate(scene, tiny_models, "--fov", "400") == 1
+    assert generate(scene, tiny_models, "--fov", "60") == 0
+
+
+def test_a_path_that_starts_elsewhere_says_so(scene: Path, tiny_models: Path, caplog):
+    w2c = np.tile(np.eye(4), (FRAMES, 1, 1))
+    w2c[:, 0, 3] = -np.linspace(0.3, 0.4, FRAMES)
+    K = np.tile(np.array([[40.0, 0, WIDTH / 2], [0, 40.0, HEIGHT / 2], [0, 0, 1]]), (FRAMES, 1, 1))
+    content = {"extrinsic": w2c.tolist(), "intrinsic": K.tolist(), "height": HEIGHT, "width": WIDTH}
+    (scene / "camera.json").write_text(json.dumps(content))
+    npz = dict(np.load(scene / "depth.npz"))
+    np.savez(scene / "depth.npz", **npz, w2c=np.eye(4))
+    assert generate(scene, tiny_models, "--camera", str(scene / "camera.json")) == 0
+    assert "no picture taken at its first camera" in caplog.text
