@@ -35,7 +35,14 @@ def read_camera_json(path: str | os.PathLike[str], size: tuple[int, int] | None 
     Raises: PathError or ShapeError, naming the file and the key, if it or its cameras are unusable.
     """
     path = Path(path)
-    content = _read(path)
+    return cameras_from_content(path, _read(path), size)
+
+
+def cameras_from_content(path: Path, content: dict[str, Any], size: tuple[int, int] | None = None) -> Cameras:
+    """The cameras of a camera.json that is parsed already; ``path`` is for messages.
+
+    Raises: PathError or ShapeError, naming the file and the key, if they are unusable.
+    """
     w2c = _matrices(path, content, "extrinsic", 4)
     K = _matrices(path, content, "intrinsic", 3)
     height, width = _size(path, content, size)
@@ -44,8 +51,11 @@ def read_camera_json(path: str | os.PathLike[str], size: tuple[int, int] | None 
     return cameras
 
 
-def write_camera_json(path: str | os.PathLike[str], cameras: Cameras) -> None:
+def write_camera_json(path: str | os.PathLike[str], cameras: Cameras, fps: float | None = None) -> None:
     """Write cameras as an official camera.json, whole or not at all.
+
+    Args:
+        fps: frames per second, written as an additional key if given.
 
     Raises: PathError or ShapeError if the cameras are unusable.
     """
@@ -56,9 +66,13 @@ def write_camera_json(path: str | os.PathLike[str], cameras: Cameras) -> None:
         "width": cameras.width,
         "height": cameras.height,
     }
+    if fps is not None:
+        content["fps"] = fps
+    # Indented JSON takes the slow encoder, and nobody reads thousands of matrices.
+    indent = 2 if cameras.num_frames <= 1000 else None
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replace_when_done(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=indent, allow_nan=False), encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -234,7 +234,7 @@ def _number(path: Path, line: int, text: str) -> float:
 
 
 def _count(path: Path, blocks: dict[tuple[str, ...], _Keys]) -> int:
-    """The number of frames, after checking that all properties that move have the same keys, one per frame."""
+    """The number of frames. Raises: PathError unless all properties that move have a key on each of them."""
     spans = {}
     for block in (_POSITION, _ORIENTATION, _ZOOM):
         keys = blocks.get(block)

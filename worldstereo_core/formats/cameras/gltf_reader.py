@@ -105,7 +105,7 @@ class Gltf:
         return chain
 
     def channels(self, node: int) -> dict[tuple[int | str, str], dict[str, Any]]:
-        """Samplers by (node, path) for the chain of ``node``, and ("camera", "yfov"); the first of each counts."""
+        """Samplers by (node, path) for the chain of ``node``, and ("camera", "yfov"); the first counts."""
         chain = set(self.chain(node))
         camera = self.content["nodes"][node]["camera"]
         pointer = f"/cameras/{camera}/perspective/yfov"

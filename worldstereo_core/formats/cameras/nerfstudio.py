@@ -117,7 +117,7 @@ def write_nerfstudio(
         "frames": frames,
     }
     with replace_when_done(path) as temporary:
-        temporary.write_text(json.dumps(content, allow_nan=False, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
     return notes.done()
 
 

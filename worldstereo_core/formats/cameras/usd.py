@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,11 +119,12 @@ def read_usd(path: str | os.PathLike[str], settings: FileSettings = DEFAULTS) ->
         names = ", ".join(str(other.GetPath()) for other in cameras[1:4])
         notes.add(f"{path.name}: {camera.GetPath()} was read; the file also holds {names}.")
     times, fps = _times(path, stage, camera, settings, notes)
-    raw = torch.tensor(
-        [[list(row) for row in camera.ComputeLocalToWorldTransform(time)] for time in times],
-        dtype=torch.float64,
-    )
-    c2w = rigid_part(path, f"the transform of {camera.GetPath()}", raw.mT, notes)
+    cache = UsdGeom.XformCache()
+    raw = np.empty((len(times), 4, 4))
+    for index, time in enumerate(times):
+        cache.SetTime(time)
+        raw[index] = cache.GetLocalToWorldTransform(camera.GetPrim())
+    c2w = rigid_part(path, f"the transform of {camera.GetPath()}", torch.from_numpy(raw).mT, notes)
     prim = camera.GetPrim()
     sides = [prim.GetAttribute(name).Get() for name in _SIZE]
     stated = None if None in sides else (int(sides[0]), int(sides[1]))
