@@ -62,8 +62,8 @@ class KeyframeVAE:
         with torch.device("meta"):
             vae = AutoencoderKLWan(base_dim=last_norm.shape[0], z_dim=LATENT_CHANNELS)
         check_fits(name, state, vae.state_dict(), "Choose wan_2.1_vae.safetensors.")
-        vae.load_state_dict(state, strict=True, assign=True)
-        return cls(vae.to(device=device, dtype=dtype))
+        vae.load_state_dict({k: v.to(device, dtype) for k, v in state.items()}, strict=True, assign=True)
+        return cls(vae)
 
     @property
     def dtype(self) -> torch.dtype:
