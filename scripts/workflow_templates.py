@@ -289,7 +289,7 @@ def beginning(graph: Graph, variant: str, text: str) -> tuple[Shared, Node, Node
 
 def one_clip(graph: Graph, variant: str = "memory-dmd", text: str = notes.ONE_CLIP) -> None:
     shared, fit, memory, edge = beginning(graph, variant, text)
-    move = {"preset": "orbit right", "amount_deg": 30.0}
+    move = {"preset": "orbit right", "amount_deg": 20.0}
     left = edge + SPACE
     made = clip(graph, left, 0, shared, fit["image"], memory["memory"], move, number="4", name="clip")
     interpolation(graph, made.boxes[1].left, graph.align(made.boxes) + SPACE, made.images)
@@ -319,7 +319,7 @@ def grow(graph: Graph, shared: Shared, memory: Output, made: Clip) -> tuple[list
 def two_clips(graph: Graph) -> None:
     shared, fit, memory, edge = beginning(graph, "memory-dmd", notes.TWO_CLIPS)
     left = edge + SPACE
-    move: dict[str, Any] = {"preset": "orbit right", "amount_deg": 30.0}
+    move: dict[str, Any] = {"preset": "orbit right", "amount_deg": 20.0}
     one = clip(graph, left, 0, shared, fit["image"], memory["memory"], move, number="4", name="clip_01")
     row = graph.align(one.boxes) + SPACE
     nodes, grown = grow(graph, shared, memory["memory"], one)
@@ -327,7 +327,7 @@ def two_clips(graph: Graph) -> None:
         "ImageFromBatch", title="Last frame of clip 1", width=400, image=one.images, batch_index=20
     )
     taken = graph.group("5 · Memory takes clip 1 in", left, row, [[*nodes, last]], GREEN)
-    move = {"preset": "orbit left", "amount_deg": 60.0, "continue_from": one.trajectory}
+    move = {"preset": "orbit left", "amount_deg": 40.0, "continue_from": one.trajectory}
     two = clip(
         graph, taken.right + SPACE, row, shared, last["IMAGE"], grown, move, number="6", name="clip_02"
     )

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,8 +172,8 @@ class ComfyServer:
         except urllib.error.HTTPError as error:
             raise SubmitError(json.loads(error.read())) from None
 
-    def wait(self, prompt_id: str, timeout: float = 180) -> Run:
-        """Wait for a prompt to finish, well or badly."""
+    def wait(self, prompt_id: str, timeout: float = 180, waiting: Callable[[], None] | None = None) -> Run:
+        """Wait for a prompt to finish, well or badly; `waiting` is called about ten times a second."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             entry = self.get(f"/history/{prompt_id}").get(prompt_id)
@@ -188,12 +188,16 @@ class ComfyServer:
                 )
             if not self.is_alive():
                 raise RuntimeError(f"ComfyUI died while running a prompt:\n{self.log()[-4000:]}")
+            if waiting is not None:
+                waiting()
             time.sleep(0.1)
         raise TimeoutError(f"prompt {prompt_id} did not finish within {timeout:.0f} s:\n{self.log()[-4000:]}")
 
-    def run(self, prompt: dict[str, Any], timeout: float = 180) -> Run:
+    def run(
+        self, prompt: dict[str, Any], timeout: float = 180, waiting: Callable[[], None] | None = None
+    ) -> Run:
         """Queue a prompt and wait. Raises NodeError with the traceback if a node raised."""
-        result = self.wait(self.submit(prompt), timeout)
+        result = self.wait(self.submit(prompt), timeout, waiting)
         if result.error is not None:
             raise NodeError(
                 "{node_type} raised {exception_type}: {exception_message}\n".format(**result.error)

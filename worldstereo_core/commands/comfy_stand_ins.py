@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from ..model.key_names import wan_to_diffusers_key
 from ..model.tiny import (
@@ -38,8 +37,7 @@ class SmallRun:
         height, width: of the clips, multiples of 16.
         frames: key frames of a clip.
         steps: sampling steps of every schedule.
-        depth: depth files in the server's input folder by title of the node whose depth they stand for;
-            nodes not named see a tilted plane.
+        is_room: the picture is the demo's drawn room, whose depth is known; else depth is a tilted plane.
     """
 
     image: str
@@ -47,7 +45,7 @@ class SmallRun:
     width: int
     frames: int
     steps: int
-    depth: tuple[tuple[str, str], ...] = ()
+    is_room: bool = False
 
 
 def write_tiny_weights(models: Path, seed: int = 0) -> None:
@@ -72,55 +70,47 @@ def write_tiny_weights(models: Path, seed: int = 0) -> None:
         )
 
 
-def shrink(prompt: Prompt, run: SmallRun, titles: dict[str, str] | None = None) -> Prompt:
-    """Cut a template's prompt down and put the stand-ins in.
-
-    Args:
-        prompt: from ``workflow_to_prompt``; not changed.
-        titles: node id -> title, to find the nodes that `run.depth` names.
-    """
+def shrink(prompt: Prompt, run: SmallRun) -> Prompt:
+    """Cut a template's prompt down and put the stand-ins in; node ids stay. `prompt` is not changed."""
     small: Prompt = {}
-    depth = dict(run.depth)
     for id, node in copy.deepcopy(prompt).items():
-        if node["class_type"] in _LOADERS:
-            continue
         kind, inputs = node["class_type"], node["inputs"]
-        file = depth.get((titles or {}).get(id, ""))
+        if kind in _LOADERS:
+            continue
         if kind == "LoadImage":
             inputs["image"] = run.image
         elif kind == "WorldStereo_FitImage":
-            node = _scale(inputs["image"], run)
+            size = {"width": run.width, "height": run.height, "upscale_method": "bicubic", "crop": "center"}
+            node = _node("ImageScale", image=inputs["image"], **size)
         elif kind == "CLIPTextEncode":
-            node = {"class_type": "WorldStereoDev_Text", "inputs": {"seed": int(id)}}
-        elif kind in ("WorldStereo_EncodeClipVision", "CLIPVisionEncode"):
-            node = {"class_type": "WorldStereoDev_ClipVision", "inputs": {"seed": int(id)}}
-        elif kind == "MoGeInference" and file:
-            node = {
-                "class_type": "WorldStereoDev_GeometryFile",
-                "inputs": {"image": inputs["image"], "file": file},
-            }
+            node = _node("WorldStereoDev_Text", seed=int(id))
+        elif kind == "WorldStereo_EncodeClipVision":
+            node = _node("WorldStereoDev_ClipVision", seed=int(id))
         elif kind == "MoGeInference":
-            plane = {"image": inputs["image"], "near": 2.0, "far": 4.0, "fov_deg": 60.0}
-            node = {"class_type": "WorldStereoDev_Geometry", "inputs": plane}
+            node = _geometry(id, inputs["image"], prompt, run)
         elif kind == "ImageFromBatch" and inputs["batch_index"] == RELEASED_FRAMES - 1:
             inputs["batch_index"] = run.frames - 1
+        elif kind == "WorldStereo_MakeSigmas":
+            inputs["steps"] = run.steps
+        elif kind == "WorldStereo_UpdateMemory":
+            inputs["keep_frames"] = min(inputs["keep_frames"], run.frames - 1)
         if "frames" in inputs:
             inputs["frames"] = run.frames
-        if "keep_frames" in inputs:
-            inputs["keep_frames"] = min(inputs["keep_frames"], run.frames - 1)
-        if kind == "WorldStereo_MakeSigmas":
-            inputs["steps"] = run.steps
         small[id] = node
     return small
 
 
-def _scale(image: object, run: SmallRun) -> dict[str, object]:
-    size = {"width": run.width, "height": run.height, "upscale_method": "bicubic", "crop": "center"}
-    return {"class_type": "ImageScale", "inputs": {"image": image, **size}}
+def _node(kind: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": kind, "inputs": inputs}
 
 
-def save_depth(path: Path, depth: torch.Tensor, K: torch.Tensor) -> None:
-    """Write what WorldStereoDev_GeometryFile reads: depth [T, H, W] and K [3, 3] in pixels."""
-    import numpy as np
-
-    np.savez(path, depth=depth.numpy(), K=K.numpy())
+def _geometry(id: str, image: Any, prompt: Prompt, run: SmallRun) -> dict[str, Any]:
+    """What stands for depth estimation: of the picture, or of the clip whose frames go into the memory."""
+    if not run.is_room:
+        return _node("WorldStereoDev_Geometry", image=image, near=2.0, far=4.0, fov_deg=60.0)
+    clips = [
+        node["inputs"]["trajectory"]
+        for node in prompt.values()
+        if node["class_type"] == "WorldStereo_UpdateMemory" and node["inputs"].get("geometry") == [id, 0]
+    ]
+    return _node("WorldStereoDev_Room", image=image, **({"trajectory": clips[0]} if clips else {}))

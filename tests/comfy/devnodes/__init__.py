@@ -6,13 +6,15 @@ outputs from here. A seed of 0 gives zeros; any other seed gives the same random
 
 from __future__ import annotations
 
-import os
+import sys
+from pathlib import Path
+from typing import Any
 
-import folder_paths
-import numpy as np
 import torch
 from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
+
+REPOSITORY = str(Path(__file__).resolve().parents[3])
 
 
 def _numbers(shape: tuple[int, ...], seed: int) -> torch.Tensor:
@@ -107,34 +109,42 @@ class GeometryStandIn(io.ComfyNode):
         return io.NodeOutput(_moge_geometry(image, depth, K))
 
 
-class GeometryFileStandIn(io.ComfyNode):
-    """Depth [T, H, W] and K [3, 3] in pixels from an NPZ file in the input folder, as MOGE_GEOMETRY."""
+class RoomStandIn(io.ComfyNode):
+    """Exact depth of the demo's drawn room as MOGE_GEOMETRY: of its first picture, or along a trajectory."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="WorldStereoDev_GeometryFile",
-            display_name="Geometry File Stand-in (dev)",
+            node_id="WorldStereoDev_Room",
+            display_name="Drawn Room Stand-in (dev)",
             category="WorldStereo/dev",
-            inputs=[io.Image.Input("image"), io.String.Input("file")],
+            inputs=[
+                io.Image.Input("image"),
+                io.Custom("WORLDSTEREO_TRAJECTORY").Input("trajectory", optional=True),
+            ],
             outputs=[io.Custom("MOGE_GEOMETRY").Output()],
             is_dev_only=True,
         )
 
     @classmethod
-    def execute(cls, image: torch.Tensor, file: str) -> io.NodeOutput:
-        with np.load(os.path.join(folder_paths.get_input_directory(), file)) as stored:
-            depth, K = torch.from_numpy(stored["depth"]), torch.from_numpy(stored["K"])
-        if depth.shape != image.shape[:3]:
-            raise ValueError(f"{file} holds depth {list(depth.shape)}, the picture is {list(image.shape)}")
-        size = torch.tensor([[depth.shape[2]], [depth.shape[1]], [1]])
-        return io.NodeOutput(_moge_geometry(image, depth, K / size))
+    def execute(cls, image: torch.Tensor, trajectory: Any = None) -> io.NodeOutput:
+        # At the end of the path: the repository has folders whose names ComfyUI's modules have too.
+        if REPOSITORY not in sys.path:
+            sys.path.append(REPOSITORY)
+        from worldstereo_core.commands.demo_scene import cast_depth, start_camera
+
+        height, width = image.shape[1:3]
+        start, K = start_camera(height, width)
+        # The memory's world is that of the first camera, the room's is not.
+        w2c = start[None] if trajectory is None else trajectory.w2c @ start
+        depth = torch.stack([cast_depth(camera, K, height, width) for camera in w2c])
+        return io.NodeOutput(_moge_geometry(image, depth, K / torch.tensor([[width], [height], [1]])))
 
 
 class DevExtension(ComfyExtension):
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [TextStandIn, ClipVisionStandIn, GeometryStandIn, GeometryFileStandIn]
+        return [TextStandIn, ClipVisionStandIn, GeometryStandIn, RoomStandIn]
 
 
 async def comfy_entrypoint() -> DevExtension:

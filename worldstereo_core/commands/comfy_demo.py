@@ -1,0 +1,132 @@
+"""The demo on a real ComfyUI: the two-clip template on a headless server with tiny random weights."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+from ..adapters.comfy.environment import find_comfyui, why_not_found
+from ..checks import WorldStereoError
+from .comfy_prompt import Prompt, workflow_to_prompt
+from .comfy_server import ComfyServer, NodeError, Run, SubmitError
+from .comfy_stand_ins import DEV_NODES, SmallRun, shrink, write_tiny_weights
+from .outcome import CannotRun
+from .staging import staged_folder
+
+PACK = "ComfyUI-WorldStereo"
+REPOSITORY = Path(__file__).resolve().parents[2]
+WORKFLOW = REPOSITORY / "workflows" / "two_clips_and_point_cloud.json"
+STAND_INS = REPOSITORY / "tests" / "comfy" / "devnodes"
+ROOM = SmallRun("room.png", height=192, width=320, frames=21, steps=4, is_room=True)
+MINUTES = 30
+WARNING = (
+    "Tiny random weights cannot draw pictures: the clips themselves are noise. Renders, references, memory "
+    "and point cloud are real."
+)
+
+
+def run_demo_on_comfyui(output: Path, size: SmallRun = ROOM) -> int:
+    """Run the two-clip template on the drawn room and write its results all together.
+
+    Args:
+        output: folder for the results.
+        size: of the clips and their length.
+
+    Raises: CannotRun if ComfyUI, the template or the stand-ins are missing, or the server does not start;
+        WorldStereoError if a node fails.
+    """
+    found = find_comfyui()
+    if found is None:
+        raise CannotRun(f"demo --comfy: {why_not_found()}.")
+    for path in (WORKFLOW, STAND_INS):
+        if not path.exists():
+            raise CannotRun(
+                f"demo --comfy: {path} is missing. It needs the whole repository: git clone it, and run the "
+                "command there."
+            )
+    print(WARNING)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="worldstereo-comfy-") as folder, staged_folder(output) as stage:
+        base = Path(folder)
+        write_tiny_weights(base / "models")
+        _draw_room(base / "input" / size.image, size)
+        server = ComfyServer(*found, base, {PACK: REPOSITORY, DEV_NODES: STAND_INS})
+        try:
+            _start(server)
+            schemas = server.object_info()
+            workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+            prompt = shrink(workflow_to_prompt(workflow, schemas), size)
+            version = server.get("/system_stats")["system"]["comfyui_version"]
+            print(f"running {WORKFLOW.name}, {len(prompt)} nodes, on ComfyUI {version} ({found[0]})")
+            run = _run(server, prompt)
+            names = _copy_results(server, prompt, run, stage)
+        finally:
+            server.stop()
+        report = {
+            "note": WARNING,
+            "comfyui": version,
+            "workflow": WORKFLOW.name,
+            "size": {"height": size.height, "width": size.width},
+            "frames": size.frames,
+            "said": _said(prompt, run),
+            "seconds": round(time.perf_counter() - start, 1),
+        }
+        (stage / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print(f"{output}: {', '.join(names)}, report.json; {report['seconds']:.0f} s\n{WARNING}")
+    return 0
+
+
+def _draw_room(path: Path, size: SmallRun) -> None:
+    from ..formats.images import write_png
+    from .demo_scene import draw_view, start_camera
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    w2c, K = start_camera(size.height, size.width)
+    write_png(path, draw_view(w2c, K, size.height, size.width))
+
+
+def _start(server: ComfyServer) -> None:
+    try:
+        server.wait_until_up()
+    except RuntimeError as error:
+        raise CannotRun(f"demo --comfy: {error}") from error
+
+
+def _run(server: ComfyServer, prompt: Prompt) -> Run:
+    """Run the prompt with a clock on the terminal; nodes' own messages stay in the server's log."""
+    from tqdm import tqdm
+
+    with tqdm(desc="ComfyUI", bar_format="{desc}: {elapsed}", disable=None) as clock:
+        try:
+            return server.run(prompt, timeout=60 * MINUTES, waiting=clock.refresh)
+        except SubmitError as error:
+            raise WorldStereoError(f"demo --comfy: ComfyUI refused the workflow: {error}") from error
+        except (NodeError, TimeoutError, urllib.error.URLError, RuntimeError) as error:
+            raise WorldStereoError(f"demo --comfy: {error}") from error
+
+
+def _copy_results(server: ComfyServer, prompt: Prompt, run: Run, stage: Path) -> list[str]:
+    """Copy every file that the workflow saved, without ComfyUI's numbers; gives the names."""
+    names = []
+    for id in prompt:
+        for file in run.files(id):
+            if file.get("type") == "output":
+                # clip_01_00001_.mp4 -> clip_01.mp4
+                name = re.sub(r"_\d{5}_(?=\.)", "", file["filename"])
+                (stage / name).write_bytes(server.view(file))
+                names.append(name)
+    return sorted(set(names))
+
+
+def _said(prompt: Prompt, run: Run) -> list[dict[str, Any]]:
+    """What nodes wrote on themselves, in the order of their ids."""
+    return [
+        {"node": prompt[id]["class_type"], "text": "\n".join(map(str, run.outputs[id]["text"]))}
+        for id in sorted(prompt, key=int)
+        if run.outputs.get(id, {}).get("text")
+    ]
