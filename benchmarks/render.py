@@ -119,6 +119,7 @@ def machine(device: str) -> str:
 
 
 def report(args: argparse.Namespace) -> list[str]:
+    load = os.getloadavg()[0]
     points, cameras = make_scene(args.points, args.height, args.width, args.frames)
     points = points.to(args.device)
     render_points(points, cameras[:1])  # warms up kernels and thread pools
@@ -129,7 +130,7 @@ def report(args: argparse.Namespace) -> list[str]:
     peak = peak_mib_above(draw, args.device)
     seconds = best_seconds(draw, args.repeats, args.device)
     lines = [
-        f"Machine: {machine(args.device)}",
+        f"Machine: {machine(args.device)}; load average before the run {load:.1f}",
         "",
         f"{args.frames} frames of {args.height} x {args.width} from {args.points:,} points, "
         f"{POINTS_PER_PIXEL} per pixel, radius {RADIUS}: best of {args.repeats}",
