@@ -26,14 +26,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("outputs/demo"), help="folder for the results (outputs/demo)"
+        "--output", type=Path, help="folder for the results (outputs/demo, with --comfy outputs/demo_comfy)"
     )
     parser.add_argument(
         "--comfy",
         action="store_true",
         help="run the two-clip workflow on a headless ComfyUI instead (COMFYUI_PATH, else ~/ComfyUI)",
     )
-    parser.add_argument("--size", default="192x320", metavar="HxW", help=argparse.SUPPRESS)
+    parser.add_argument("--size", default="160x256", metavar="HxW", help=argparse.SUPPRESS)
     parser.add_argument("--frames", type=int, default=21, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     if args.comfy:
         from .comfy_demo import run_demo_on_comfyui
 
-        return run_demo_on_comfyui(args.output)
+        return run_demo_on_comfyui(args.output or Path("outputs/demo_comfy"))
     from .demo_run import run_demo
 
     height, width = (int(part) for part in args.size.split("x"))
-    return run_demo(args.output, height, width, args.frames)
+    return run_demo(args.output or Path("outputs/demo"), height, width, args.frames)
