@@ -50,7 +50,6 @@ from .exchange import (
     finish,
     intrinsics,
     note_lens_loss,
-    tidy_rate,
 )
 
 NAME = "after_effects"
@@ -124,7 +123,7 @@ def read_after_effects(path: str | os.PathLike[str], settings: FileSettings = DE
     c2w[:, :3, 3] = position - _origin(size)
     K = Lens(zoom, zoom, size[1] / 2, size[0] / 2).to_K(count)
     rate = header.get("Units Per Second")
-    fps = choose_fps(path, settings, notes, None if rate is None else tidy_rate(rate))
+    fps = choose_fps(path, settings, notes, rate)
     return finish(
         path, NAME, c2w, K, size, fps, notes,
         camera_axes="opencv", up_axis=UP_AXIS, unit_scale=settings.unit_scale or UNIT_SCALE,

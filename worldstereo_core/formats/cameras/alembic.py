@@ -141,7 +141,7 @@ def read_alembic(path: str | os.PathLike[str], settings: FileSettings = DEFAULTS
     fps = choose_fps(path, settings, notes, rate if stated_fps is None else stated_fps)
     size = choose_size(path, settings, notes, stated_size)
     return finish(
-        path, NAME, c2w, film.to_K(path, size, notes), size, fps, notes,
+        path, NAME, c2w, film.to_K(path, size, notes, stated_size is not None), size, fps, notes,
         camera_axes="opengl", up_axis=settings.up_axis or UP_AXIS, unit_scale=settings.unit_scale or 1.0,
     )  # fmt: skip
 

@@ -198,7 +198,7 @@ def choose_fps(path: Path, settings: FileSettings, notes: Notes, stated: float |
             )
         if settings.fps is not None and abs(settings.fps - stated) > 1e-6 * stated:
             notes.add(f"{path.name} says {stated:g} frames per second; {settings.fps:g} was not used.")
-        return stated
+        return tidy_rate(stated)  # Blender keeps rates in float32
     if settings.fps is None:
         notes.add(f"{path.name} states no frame rate; {DEFAULT_FPS:g} frames per second assumed.")
         return DEFAULT_FPS

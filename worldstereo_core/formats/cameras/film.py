@@ -46,10 +46,12 @@ class Film:
             height * (cy / trajectory.height - 0.5),
         )
 
-    def to_K(self, path: Path, size: tuple[int, int], notes: Notes) -> Tensor:
+    def to_K(self, path: Path, size: tuple[int, int], notes: Notes, is_own_size: bool) -> Tensor:
         """[T, 3, 3] for pictures of ``size`` (height, width) that fill the film's width.
 
-        Pixels are taken as square if the film has another shape than the picture, with a note.
+        Args:
+            is_own_size: the file states the size, so that a film of another shape means pixels that are not
+                square. Else such pixels are taken as square, with a note.
 
         Raises: PathError if a focal length or an aperture is not above 0.
         """
@@ -71,7 +73,7 @@ class Film:
         fx = self.focal / self.width * width
         fy = self.focal / self.height * height
         uneven = (fy / fx - 1).abs() > _ASPECT_TOLERANCE
-        if uneven.any():
+        if not is_own_size and uneven.any():
             bad = int(uneven.nonzero()[0])
             notes.add(
                 f"{path.name}: the film of frame {bad} is {self.width[bad].item():.4g} x "

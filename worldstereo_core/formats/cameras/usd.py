@@ -144,7 +144,7 @@ def read_usd(path: str | os.PathLike[str], settings: FileSettings = DEFAULTS) ->
         if metres != 1:
             notes.add(f"{path.name}: one unit is {metres:g} m; positions were turned into metres.")
     return finish(
-        path, NAME, c2w, film.to_K(path, size, notes), size, fps, notes,
+        path, NAME, c2w, film.to_K(path, size, notes, stated is not None), size, fps, notes,
         camera_axes="opengl", up_axis=up, unit_scale=scale,
     )  # fmt: skip
 
