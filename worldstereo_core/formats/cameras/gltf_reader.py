@@ -22,6 +22,7 @@ from .exchange import Notes, check_frame_count
 
 EXPECTED = "a glTF 2.0 file with a camera"
 _POINTER = "KHR_animation_pointer"
+_MAX_PARENTS = 256
 _PARTS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
 # Component types: numpy type, and the divisor of normalised integers.
 _TYPES = {
@@ -99,8 +100,12 @@ class Gltf:
                 parents[child] = index
         chain = [node]
         while chain[0] in parents:
-            if parents[chain[0]] in chain:
-                raise PathError(f"{self.path.name}: nodes[{chain[0]}] is its own parent. Export it again.")
+            if parents[chain[0]] in chain or len(chain) >= _MAX_PARENTS:
+                raise PathError(
+                    f"{self.path.name}: nodes[{chain[0]}] is its own parent, or has more than {_MAX_PARENTS} "
+                    f"above "
+                    "it. Export it again."
+                )
             chain.insert(0, parents[chain[0]])
         return chain
 
