@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -18,10 +18,13 @@ from ..geometry.point_cloud import PointCloud
 from ..geometry.render import render_points
 from ..geometry.trajectory import Trajectory
 from ..sizes import sample_align_frames
+from .alignment import AlignmentReport, align_clip, comparable_pixels
 from .view import View, image_to_bytes
 
 if TYPE_CHECKING:
     from .memory import GeometricMemory
+
+Alignment = Literal["ratio", "robust"]
 
 # Fewer shared pixels than this (count, share of the picture) say nothing about scale.
 MIN_OVERLAP_PIXELS = 8
@@ -40,7 +43,8 @@ class UpdateReport:
         kept_frames: frames of the clip that became views.
         points_per_frame: points added from each kept frame; empty without geometry.
         scale_ratios: factor that brought each kept frame's depth to the memory's scale; empty when the depth
-            was taken as it came.
+            was taken as it came, or aligned by lines.
+        alignment: the lines of the frames under ``alignment="robust"``, else None.
     """
 
     clip: int
@@ -48,6 +52,7 @@ class UpdateReport:
     kept_frames: tuple[int, ...]
     points_per_frame: tuple[int, ...] = ()
     scale_ratios: tuple[float, ...] = ()
+    alignment: AlignmentReport | None = None
 
     @property
     def num_views(self) -> int:
@@ -79,6 +84,8 @@ class UpdateReport:
                 f"depth multiplied by {self.scale_ratio:.4g} to meet the memory's scale "
                 f"({min(self.scale_ratios):.4g} to {max(self.scale_ratios):.4g} over the frames)"
             )
+        if self.alignment is not None:
+            parts.append(self.alignment.text.rstrip("."))
         return "; ".join(parts) + "."
 
 
@@ -92,6 +99,8 @@ def update_memory(
     clip_name: str | None = None,
     *,
     align_scale: bool = False,
+    alignment: Alignment = "ratio",
+    confidence: Tensor | None = None,
     contract_far: bool = True,
     edge_threshold: float = 0.35,
     edge_mode: EdgeMode = "masked",
@@ -115,7 +124,12 @@ def update_memory(
         keep_frames: how many frames to keep, see ``sizes.sample_align_frames``.
         clip_name: prefix of the new views' names; ``"clip_01"`` and so on by default.
         align_scale: set it when depths come from an estimator, whose scale is its own: each kept frame's
-            depth is then multiplied by the median ratio to the memory's depth over the pixels both see.
+            depth is then brought to the memory's depth over the pixels both see.
+        alignment: how. "ratio" multiplies by the median ratio. "robust" fits a line in disparity that a
+            part of the pixels may contradict, and compares the frames: one whose line is not the clip's
+            takes its neighbour's or, if that does not hold either, adds a view without depth and no points.
+            See ``alignment.align_clip``.
+        confidence: [T, H, W] 0..1 of the depths; weighs in the robust fit and stays with the points.
         contract_far: pull far depth in by the limit the input image had; False if it already is.
         edge_threshold, edge_mode: which points on depth edges are dropped.
         radius: of a point when looking for holes, as in ``geometry.render.render_points``.
@@ -125,7 +139,9 @@ def update_memory(
         is empty, or ``align_scale`` finds no overlap.
     """
     cameras = cameras.cameras if isinstance(cameras, Trajectory) else cameras
-    cameras = _check_clip(memory, frames, cameras, depths, valid)
+    cameras = _check_clip(memory, frames, cameras, depths, valid, confidence)
+    if alignment not in ("ratio", "robust"):
+        raise WorldStereoError(f'alignment: got "{alignment}", expected "ratio" or "robust".')
     kept = sample_align_frames(frames.shape[0], keep_frames)
     clip = _next_clip(memory)
     clip_name = f"clip_{clip:02d}" if clip_name is None else clip_name
@@ -133,6 +149,9 @@ def update_memory(
     counts: list[int] = []
     ratios: list[float] = []
     device = points.xyz.device
+    lines: AlignmentReport | None = None
+    if depths is not None and align_scale and alignment == "robust":
+        lines = _align_lines(memory, kept, cameras.to(device), depths, valid, confidence, radius)
     for done, frame in enumerate(kept):
         image, camera = frames[frame].to(device), cameras[frame].to(device)
         depth = None
@@ -140,14 +159,18 @@ def update_memory(
             depth = _usable_depth(depths[frame], None if valid is None else valid[frame]).to(device)
             # One layer is enough: only the nearest depth and the holes matter here.
             seen = render_points(points, camera, radius=radius, points_per_pixel=1)
-            if align_scale:
+            if lines is not None:
+                fit = lines.frames[done].fit
+                depth = torch.zeros_like(depth) if fit is None else fit.apply(depth)
+            elif align_scale:
                 undistorted = _is_within_limit(seen.depth[0], camera, memory)
                 ratios.append(_align_frame(frame, depth, seen.depth[0], undistorted))
                 depth = depth * ratios[-1]
             if contract_far:
                 depth = contract_far_from_origin(depth, camera, memory.views[0], memory.far_limit)
+            sure = None if confidence is None else confidence[frame].to(device)
             added = _points_in_holes(
-                image, depth, camera, seen.hole_mask[0] > 0.5, clip, edge_threshold, edge_mode
+                image, depth, camera, seen.hole_mask[0] > 0.5, clip, edge_threshold, edge_mode, sure
             )
             counts.append(added.num_points)
             points = PointCloud.concat([points, added]) if added.num_points else points
@@ -158,12 +181,12 @@ def update_memory(
                 K=camera.K[0].float(),
                 name=f"{clip_name}/{frame:04d}",
                 clip=clip,
-                depth=depth,
+                depth=None if lines is not None and lines.frames[done].fit is None else depth,
             ).to(memory.views[0].image.device)
         )
         if progress is not None:
             progress(done + 1, len(kept))
-    report = UpdateReport(clip, clip_name, tuple(kept), tuple(counts), tuple(ratios))
+    report = UpdateReport(clip, clip_name, tuple(kept), tuple(counts), tuple(ratios), lines)
     grown = replace(memory, points=points, views=tuple(views), history=(*memory.history, report.text))
     return grown, report
 
@@ -242,6 +265,31 @@ def _align_frame(frame: int, depth: Tensor, rendered_depth: Tensor, undistorted:
         raise WorldStereoError(f"frame {frame} of the clip: {error}") from error
 
 
+def _align_lines(
+    memory: GeometricMemory,
+    kept: list[int],
+    cameras: Cameras,
+    depths: Tensor,
+    valid: Tensor | None,
+    confidence: Tensor | None,
+    radius: float,
+) -> AlignmentReport:
+    """Lines that bring the kept frames' depth to the memory as it was before the clip."""
+    estimates, rendered, usable, weights = [], [], [], []
+    for frame in kept:
+        camera = cameras[frame]
+        mask = None if valid is None else valid[frame]
+        depth = _usable_depth(depths[frame], mask).to(memory.points.xyz.device)
+        sure = torch.ones_like(depth) if confidence is None else confidence[frame].to(depth)
+        seen = render_points(memory.points, camera, radius=radius, points_per_pixel=1).depth[0]
+        undistorted = _is_within_limit(seen, camera, memory) & (sure > 0)
+        usable.append(comparable_pixels(depth, seen, camera.K[0], valid=undistorted))
+        estimates.append(depth)
+        rendered.append(seen)
+        weights.append(sure)
+    return align_clip(estimates, rendered, usable, frame_numbers=kept, confidence=weights)
+
+
 def _usable_depth(depth: Tensor, valid: Tensor | None) -> Tensor:
     usable = has_depth(depth) if valid is None else has_depth(depth) & valid.bool()
     return torch.where(usable, depth.float(), 0.0)
@@ -255,6 +303,7 @@ def _points_in_holes(
     clip: int,
     edge_threshold: float,
     edge_mode: EdgeMode,
+    confidence: Tensor | None = None,  # [H, W]
 ) -> PointCloud:
     keep = is_hole & has_depth(depth)
     if bool(keep.any()):
@@ -263,7 +312,7 @@ def _points_in_holes(
     return PointCloud(
         xyz=xyz.float(),
         rgb=image.permute(1, 2, 0)[keep].float(),
-        confidence=xyz.new_ones(len(xyz)),
+        confidence=xyz.new_ones(len(xyz)) if confidence is None else confidence[keep].float(),
         clip=torch.full((len(xyz),), clip, dtype=torch.int32, device=xyz.device),
     )
 
@@ -274,7 +323,12 @@ def _next_clip(memory: GeometricMemory) -> int:
 
 
 def _check_clip(
-    memory: GeometricMemory, frames: Tensor, cameras: Cameras, depths: Tensor | None, valid: Tensor | None
+    memory: GeometricMemory,
+    frames: Tensor,
+    cameras: Cameras,
+    depths: Tensor | None,
+    valid: Tensor | None,
+    confidence: Tensor | None,
 ) -> Cameras:
     """Check that everything describes the same clip; return the cameras at the frames' size."""
     if not memory.views:
@@ -290,12 +344,17 @@ def _check_clip(
             "cameras, expected as many of both. Give the trajectory the clip was generated with, or "
             "resample it."
         )
-    for name, maps in (("depths", depths), ("valid", valid)):
+    for name, maps in (("depths", depths), ("valid", valid), ("confidence", confidence)):
         if maps is not None and tuple(maps.shape) != (size["T"], size["H"], size["W"]):
             raise ShapeError(
                 f"{name}: got a tensor of shape {list(maps.shape)}, expected "
                 f"{[size['T'], size['H'], size['W']]} as the frames have. Give one map per frame."
             )
+    if confidence is not None and not bool(((confidence >= 0) & (confidence <= 1)).all()):
+        raise WorldStereoError(
+            f"confidence: got values from {float(confidence.min()):.4g} to {float(confidence.max()):.4g}, "
+            "expected 0 to 1. Rescale it, and set it to 0 where the estimator gave none."
+        )
     aspect, wanted = size["W"] / size["H"], cameras.width / cameras.height
     if abs(aspect / wanted - 1) > ASPECT_TOLERANCE:
         raise ShapeError(
