@@ -84,22 +84,19 @@ def read_after_effects(path: str | os.PathLike[str], settings: FileSettings = DE
     if ("Transform", "Point of Interest") in blocks:
         raise PathError(
             f"{path.name}: holds a Point of Interest, so the camera has two nodes; expected Orientation and "
-            f"Position. "
-            "Switch auto-orient off (Layer > Transform > Auto-Orient) and copy the keys again."
+            "Position. Switch auto-orient off (Layer > Transform > Auto-Orient) and copy the keys again."
         )
     for block in _TURNS:
         if block in blocks and any(value != 0 for row in blocks[block].values for value in row):
             raise PathError(
                 f"{path.name}: {block[1]} has values other than 0; expected the rotation in Orientation "
-                f"alone. Bake "
-                "the rotation into Orientation and copy the keys again."
+                "alone. Bake the rotation into Orientation and copy the keys again."
             )
     for block, why in ((_POSITION, "its place"), (_ZOOM, "its field of view")):
         if block not in blocks:
             raise PathError(
                 f"{path.name}: the property {' > '.join(block)} is missing, so {why} is unknown; expected "
-                f"it. Select "
-                "Zoom, Orientation and Position together and copy the keys again."
+                "it. Select Zoom, Orientation and Position together and copy the keys again."
             )
     if _ORIENTATION not in blocks:
         notes.add(f"{path.name}: has no Orientation; the camera looks straight into the picture.")
@@ -140,8 +137,7 @@ def write_after_effects(
     note_lens_loss(trajectory, notes, "After Effects")
     notes.add(
         f"One scene unit is {1 / scale:g} pixels. Paste onto a one-node camera in a composition of "
-        f"{trajectory.width} "
-        f"x {trajectory.height} pixels at {trajectory.fps:g} frames per second."
+        f"{trajectory.width} x {trajectory.height} pixels at {trajectory.fps:g} frames per second."
     )
     first = 0 if settings.first_frame is None else settings.first_frame
     position = c2w[:, :3, 3] + _origin((trajectory.height, trajectory.width))
@@ -192,14 +188,12 @@ def _parse(path: Path) -> tuple[dict[str, float], dict[tuple[str, ...], _Keys]]:
     if not lines[0].startswith(_HEAD) or not lines[0].rstrip().endswith("Keyframe Data"):
         raise PathError(
             f"{path.name}: begins with {shown(lines[0])}, expected '{_HEAD} {_VERSION} Keyframe Data'. Copy "
-            f"the camera's "
-            "keys in After Effects and paste them into a text file."
+            "the camera's keys in After Effects and paste them into a text file."
         )
     if _VERSION not in head:
         raise PathError(
             f"{path.name}: is of version {' '.join(head[3:-2]) or 'unknown'}, expected {_VERSION}. Copy the "
-            f"keys in a "
-            "current After Effects."
+            "keys in a current After Effects."
         )
     header: dict[str, float] = {}
     blocks: dict[tuple[str, ...], _Keys] = {}
@@ -249,9 +243,8 @@ def _count(path: Path, blocks: dict[tuple[str, ...], _Keys]) -> int:
             if before is None or after is None or after != before + 1:
                 raise PathError(
                     f"{path.name}: {block[1]} has a key at frame {before:g} and the next at {after:g}; "
-                    f"expected one on "
-                    "every frame, in order. Select the keys and run Keyframe Assistant > Convert Expression "
-                    "to Keyframes."
+                    "expected one on every frame, in order. Select the keys and run Keyframe Assistant > "
+                    "Convert Expression to Keyframes."
                 )
         spans[block] = frames[0], len(frames)
     moving = {block: span for block, span in spans.items() if span[1] > 1} or spans
@@ -261,8 +254,7 @@ def _count(path: Path, blocks: dict[tuple[str, ...], _Keys]) -> int:
         )
         raise PathError(
             f"{path.name}: the properties have different keys ({shown_spans}); expected the same frames for "
-            f"all. Bake "
-            "all of them over the same range."
+            "all. Bake all of them over the same range."
         )
     count = next(iter(moving.values()))[1] if moving else 1
     check_frame_count(path, count)
@@ -275,8 +267,7 @@ def _spread(path: Path, keys: _Keys, name: str, columns: int, count: int) -> Ten
         if len(row) != columns:
             raise PathError(
                 f"{path.name}: {name} of frame {index} has {len(row)} values, expected {columns}. Copy the "
-                f"keys of a 3D "
-                "camera layer."
+                "keys of a 3D camera layer."
             )
     values = torch.tensor(keys.values, dtype=torch.float64).reshape(-1, columns)
     check_numbers(path, name, values)

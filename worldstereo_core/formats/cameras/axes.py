@@ -67,8 +67,7 @@ def check_numbers(path: Path, field: str, values: Tensor) -> None:
         number = number[~torch.isfinite(number)][0].item()
         raise PathError(
             f"{path.name}: {field} of frame {bad} holds {number} ({int((~finite).sum())} of {len(finite)} "
-            f"frames "
-            "are affected); expected finite numbers. Export the camera again."
+            "frames are affected); expected finite numbers. Export the camera again."
         )
 
 
@@ -95,9 +94,8 @@ def rigid_part(path: Path, field: str, matrices: Tensor, notes: NoteTaker) -> Te
         bad = int(mirrored.nonzero()[0])
         raise PathError(
             f"{path.name}: {field} of frame {bad} is mirrored (determinant {determinant[bad].item():.3g}), "
-            f"so its "
-            "axes are left-handed; expected a rotation. Undo negative scales and convert to right-handed "
-            "axes."
+            "so its axes are left-handed; expected a rotation. Undo negative scales and convert to "
+            "right-handed axes."
         )
     scale = determinant.clamp(min=0) ** (1 / 3)
     flat = scale < 1e-9
@@ -105,8 +103,7 @@ def rigid_part(path: Path, field: str, matrices: Tensor, notes: NoteTaker) -> Te
         bad = int(flat.nonzero()[0])
         raise PathError(
             f"{path.name}: {field} of frame {bad} has the scale 0, so the camera has no direction; expected "
-            f"a "
-            "rotation. Export the camera again."
+            "a rotation. Export the camera again."
         )
     scaled = (scale - 1).abs() > RIGID_TOLERANCE
     if scaled.any():
@@ -153,8 +150,7 @@ def rotation_from_quaternion(
         bad = int(off.nonzero()[0])
         notes.add(
             f"{path.name}: {field} of {int(off.sum())} of {len(off)} frames was not of length 1 (frame "
-            f"{bad}: "
-            f"{length[bad].item():.6g}); normalised."
+            f"{bad}: {length[bad].item():.6g}); normalised."
         )
     w, x, y, z = (quaternions / length[:, None]).unbind(-1)
     rows = [

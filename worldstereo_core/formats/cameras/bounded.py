@@ -28,8 +28,7 @@ def read_bytes(path: Path, expected: str) -> bytes:
         if size > MAX_BYTES:
             raise PathError(
                 f"{path.name}: has {size / 2**20:.0f} MiB, expected {expected} of at most "
-                f"{MAX_BYTES // 2**20} MiB. "
-                "Export the camera alone, without meshes or points."
+                f"{MAX_BYTES // 2**20} MiB. Export the camera alone, without meshes or points."
             )
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -103,8 +102,7 @@ def pixels(path: Path, field: str, value: Any) -> int:
     if not 1 <= size <= 1e6 or size != int(size):
         raise PathError(
             f"{path.name}: {field} is {shown(value)}, expected whole pixels above 0. Correct it to the size "
-            f"of the "
-            "picture."
+            "of the picture."
         )
     return int(size)
 
@@ -142,8 +140,7 @@ def beside(path: Path, field: str, name: str) -> Path:
     if outside or folder not in target.parents:
         raise PathError(
             f"{path.name}: {field} names {name[:80]!r}, expected a file in the folder of {path.name}. Put "
-            f"the file "
-            "there, or export everything into one file."
+            "the file there, or export everything into one file."
         )
     return target
 

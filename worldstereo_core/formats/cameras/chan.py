@@ -61,14 +61,12 @@ def read_chan(path: str | os.PathLike[str], settings: FileSettings = DEFAULTS) -
         if len(words) == 7:
             raise PathError(
                 f"{path.name}: line {number} has no vfov, so the field of view is unknown; expected the "
-                f"eight "
-                f"columns {_COLUMNS}. Export it from a camera, not from another object."
+                f"eight columns {_COLUMNS}. Export it from a camera, not from another object."
             )
         if len(words) != 8:
             raise PathError(
                 f"{path.name}: line {number} has {len(words)} columns, expected the eight {_COLUMNS}. Export "
-                f"it "
-                "again."
+                "it again."
             )
     check_frame_count(path, len(rows))
     values = torch.tensor(rows, dtype=torch.float64)
@@ -86,8 +84,7 @@ def read_chan(path: str | os.PathLike[str], settings: FileSettings = DEFAULTS) -
         bad = int(outside.nonzero()[0])
         raise PathError(
             f"{path.name}: vfov of frame {bad} is {vfov[bad].item():g}, expected degrees between 0 and 180. "
-            f"Export "
-            "it again."
+            "Export it again."
         )
     size = choose_size(path, settings, notes, None)
     focal = size[0] / (2 * torch.tan(torch.deg2rad(vfov) / 2))

@@ -186,15 +186,13 @@ def _lenses(
         if camera is None:
             raise PathError(
                 f"{images_path.name}: image {image.name} has the camera {image.camera}, which "
-                f"{cameras_path.name} "
-                "does not hold; expected its intrinsics there. Export the model again."
+                f"{cameras_path.name} does not hold; expected its intrinsics there. Export the model again."
             )
         here = camera.height, camera.width
         if size is not None and here != size:
             raise PathError(
                 f"{cameras_path.name}: frame {frame} is {here[1]} x {here[0]} pixels, but those before it "
-                f"are "
-                f"{size[1]} x {size[0]}; expected one size for all. Keep the pictures of one camera."
+                f"are {size[1]} x {size[0]}; expected one size for all. Keep the pictures of one camera."
             )
         size = here
         name, _, lens = _MODELS[camera.model]
@@ -213,8 +211,7 @@ def _camera(path: Path, model: int, width: int, height: int, params: Sequence[fl
     if len(params) != count or not (1 <= width <= 1e6 and 1 <= height <= 1e6):
         raise PathError(
             f"{path.name}: a {_MODELS[model][0]} camera has {len(params)} parameters and {width} x {height} "
-            f"pixels; "
-            f"expected {count} and a positive size. Export the model again."
+            f"pixels; expected {count} and a positive size. Export the model again."
         )
     return _Camera(model, width, height, tuple(params))
 
@@ -302,8 +299,7 @@ class _Reader:
     def _short(self) -> PathError:
         return PathError(
             f"{self.path.name}: ends after {len(self.data)} bytes in the middle of an entry, expected a "
-            f"whole COLMAP "
-            "file. It is damaged or not in COLMAP's binary form; export it again."
+            "whole COLMAP file. It is damaged or not in COLMAP's binary form; export it again."
         )
 
 

@@ -60,8 +60,7 @@ def read_csv(path: str | os.PathLike[str], settings: FileSettings = DEFAULTS) ->
     if missing:
         raise PathError(
             f"{path.name}: the column {' and '.join(missing)} is missing (found: "
-            f"{', '.join(columns) or 'none'}); "
-            f"expected a header with {', '.join(POSE)}. Add it."
+            f"{', '.join(columns) or 'none'}); expected a header with {', '.join(POSE)}. Add it."
         )
     count = len(columns["x"])
     check_frame_count(path, count)
@@ -152,8 +151,7 @@ def _numbers(path: Path, name: str, texts: list[str]) -> list[float]:
             except ValueError as error:
                 raise PathError(
                     f"{path.name}: column {name} of row {row} is {shown(text)}, expected a number with a "
-                    f"decimal "
-                    "point. Correct the row."
+                    "decimal point. Correct the row."
                 ) from error
         raise
 
@@ -169,8 +167,7 @@ def _size(path: Path, columns: dict[str, Tensor]) -> tuple[int, int] | None:
             row = int(other[0])
             raise PathError(
                 f"{path.name}: {name} is {values[0].item():g} in row 0 but {values[row].item():g} in row "
-                f"{row}; "
-                "expected one picture size. Export pictures of one size."
+                f"{row}; expected one picture size. Export pictures of one size."
             )
         sizes.append(pixels(path, name, values[0].item()))
     return sizes[0], sizes[1]
@@ -189,14 +186,12 @@ def _lens(path: Path, columns: dict[str, Tensor], size: tuple[int, int], setting
             row = int(outside.nonzero()[0])
             raise PathError(
                 f"{path.name}: fov_deg of row {row} is {fov[row].item():g}, expected degrees between 0 and "
-                f"180. "
-                "Correct the row."
+                "180. Correct the row."
             )
         fx = width / (2 * torch.tan(torch.deg2rad(fov) / 2))
     else:
         raise PathError(
             f"{path.name}: has none of the columns fx, focal_mm and fov_deg, so the field of view is "
-            f"unknown; "
-            "expected one of them. Add it."
+            "unknown; expected one of them. Add it."
         )
     return Lens(fx, columns.get("fy", fx), columns.get("cx", width / 2), columns.get("cy", height / 2))

@@ -71,8 +71,7 @@ class FileSettings:
         if sorted(self.rotation_order) != ["X", "Y", "Z"]:
             raise PathError(
                 f"rotation order: got {self.rotation_order!r}, expected the letters X, Y and Z in some "
-                f"order, "
-                "such as ZXY. Take the order that the other program shows."
+                "order, such as ZXY. Take the order that the other program shows."
             )
 
 
@@ -222,8 +221,7 @@ def choose_size(
     if settings.size is None:
         raise PathError(
             f"{path.name}: states no picture size in pixels, which the intrinsics need; expected one. Give "
-            f"the "
-            "width and height of the clip."
+            "the width and height of the clip."
         )
     return int(settings.size[0]), int(settings.size[1])
 
@@ -261,8 +259,7 @@ def even_rate(path: Path, field_name: str, times: Sequence[float]) -> float | No
         bad = int((steps <= 0).nonzero()[0]) + 1
         raise PathError(
             f"{path.name}: {field_name} of frame {bad} is {times[bad]:g} after {times[bad - 1]:g}; expected "
-            f"times "
-            "that grow from frame to frame. Sort the frames by time and remove double ones."
+            "times that grow from frame to frame. Sort the frames by time and remove double ones."
         )
     step = (time[-1] - time[0]).item() / (len(time) - 1)
     even = time[0] + step * torch.arange(len(time), dtype=torch.float64)
@@ -271,8 +268,7 @@ def even_rate(path: Path, field_name: str, times: Sequence[float]) -> float | No
         bad = int(off.argmax())
         raise PathError(
             f"{path.name}: {field_name} of frame {bad} is {times[bad]:g}, expected {even[bad].item():g} for "
-            f"evenly "
-            "spaced frames. Bake the camera to one key per frame before exporting."
+            "evenly spaced frames. Bake the camera to one key per frame before exporting."
         )
     return tidy_rate(1 / step)
 

@@ -66,8 +66,7 @@ class Film:
                 bad = int(values.argmin())
                 raise PathError(
                     f"{path.name}: the {name} of frame {bad} is {values[bad].item():g}, expected millimetres "
-                    f"above "
-                    "0. Export the camera again."
+                    "above 0. Export the camera again."
                 )
         height, width = size
         fx = self.focal / self.width * width
@@ -77,9 +76,8 @@ class Film:
             bad = int(uneven.nonzero()[0])
             notes.add(
                 f"{path.name}: the film of frame {bad} is {self.width[bad].item():.4g} x "
-                f"{self.height[bad].item():.4g} "
-                f"mm, which is not the shape of {width} x {height} pixels; its width was kept, pixels are "
-                f"square."
+                f"{self.height[bad].item():.4g} mm, which is not the shape of {width} x {height} pixels; its "
+                "width was kept, pixels are square."
             )
             fy = torch.where(uneven, fx, fy)
         K = torch.eye(3, dtype=torch.float64).repeat(len(fx), 1, 1)

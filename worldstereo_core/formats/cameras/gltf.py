@@ -113,8 +113,9 @@ def read_gltf(path: str | os.PathLike[str], settings: FileSettings = DEFAULTS) -
     path, notes = Path(path), Notes()
     document = Gltf.open(path)
     camera_index, camera = document.camera(notes)
-    extras = camera.get("extras", {}) if isinstance(camera.get("extras"), dict) else {}
-    ours = extras.get(EXTRAS) if isinstance(extras.get(EXTRAS), dict) else {}
+    extras = camera.get("extras")
+    held = extras.get(EXTRAS) if isinstance(extras, dict) else None
+    ours: dict[str, Any] = held if isinstance(held, dict) else {}
     stated = None
     if "width" in ours and "height" in ours:
         stated = pixels(path, "extras.height", ours["height"]), pixels(path, "extras.width", ours["width"])
@@ -143,8 +144,7 @@ def _note_extras(trajectory: Trajectory, K: Tensor, notes: Notes) -> None:
     if lossy.lines:
         notes.add(
             "Non-square pixels and the principal point are in extras only: this package reads them back, "
-            "other "
-            "programs show a centred lens of the same vertical field of view."
+            "other programs show a centred lens of the same vertical field of view."
         )
 
 
@@ -211,12 +211,14 @@ def _lenses(
         if not (math.isfinite(shape) and abs(shape / (width / height) - 1) < 0.01):
             notes.add(
                 f"{path.name}: aspectRatio is {shape:g} but {width} x {height} pixels have "
-                f"{width / height:g}; the "
-                "vertical field of view was kept."
+                f"{width / height:g}; the vertical field of view was kept."
             )
     rows = ours.get("fx_fy_cx_cy")
-    is_list = isinstance(rows, list) and len(rows) in (1, len(fy))
-    if is_list and all(isinstance(row, list) and len(row) == 4 for row in rows):
+    if (
+        isinstance(rows, list)
+        and len(rows) in (1, len(fy))
+        and all(isinstance(row, list) and len(row) == 4 for row in rows)
+    ):
         values = torch.tensor(
             [[number(path, "extras.fx_fy_cx_cy", value) for value in row] for row in rows],
             dtype=torch.float64,

@@ -84,8 +84,7 @@ class Gltf:
         if camera.get("type") != "perspective" or not isinstance(camera.get("perspective"), dict):
             raise PathError(
                 f"{self.path.name}: the camera {self._name(holders[0])} is {shown(camera.get('type'))}, "
-                f"expected "
-                "'perspective'. Switch it to perspective."
+                "expected 'perspective'. Switch it to perspective."
             )
         return holders[0], camera
 
@@ -103,8 +102,7 @@ class Gltf:
             if parents[chain[0]] in chain or len(chain) >= _MAX_PARENTS:
                 raise PathError(
                     f"{self.path.name}: nodes[{chain[0]}] is its own parent, or has more than {_MAX_PARENTS} "
-                    f"above "
-                    "it. Export it again."
+                    "above it. Export it again."
                 )
             chain.insert(0, parents[chain[0]])
         return chain
@@ -280,8 +278,7 @@ def _sample(
     if len(values) != wanted or interpolation not in ("LINEAR", "STEP", "CUBICSPLINE"):
         raise PathError(
             f"{document.path.name}: an animation has {len(keys)} keys, {len(values)} values and "
-            f"interpolation "
-            f"{shown(interpolation)}; expected {wanted} values. Export it again."
+            f"interpolation {shown(interpolation)}; expected {wanted} values. Export it again."
         )
     if interpolation == "CUBICSPLINE":
         into, values, out = values[0::3], values[1::3], values[2::3]

@@ -149,11 +149,11 @@ def _read(
     if isinstance(aspect, (int, float)) and aspect > 0 and abs(aspect / (size[1] / size[0]) - 1) > 0.01:
         notes.add(
             f"{path.name}: aspect is {aspect:g} but {size[1]} x {size[0]} pixels have {size[1] / size[0]:g}; "
-            f"the "
-            "vertical field of view was kept."
+            "the vertical field of view was kept."
         )
     c2w = torch.eye(4, dtype=torch.float64).repeat(len(infos), 1, 1)
     c2w[:, :3, 3] = torch.tensor(position, dtype=torch.float64)
+    check_numbers(path, "position", c2w[:, :3, 3])
     c2w[:, :3, :3] = rotation_from_quaternion(path, torch.tensor(rotation, dtype=torch.float64), notes)
     focal = size[0] / 2 / torch.tensor(fov, dtype=torch.float64)
     K = Lens(focal, focal, size[1] / 2, size[0] / 2).to_K(len(infos))
@@ -172,8 +172,7 @@ def _camera(path: Path, frame: int, info: Any, notes: Notes) -> tuple[list[float
     if info.get("cameraType", "perspective") != "perspective":
         raise PathError(
             f"{path.name}: cameraType of frame {frame} is {info['cameraType']!r}, expected 'perspective'. "
-            f"Switch the "
-            "viewer to the perspective camera."
+            "Switch the viewer to the perspective camera."
         )
     position = _vector(path, frame, info, "position", "xyz")
     if info.get("quaternion") is not None:
@@ -184,16 +183,14 @@ def _camera(path: Path, frame: int, info: Any, notes: Notes) -> tuple[list[float
     if info.get("fov") is None:
         raise PathError(
             f"{path.name}: frame {frame} has no fov, so the field of view is unknown; expected vertical "
-            f"degrees. "
-            "ComfyUI 0.26 and later give it."
+            "degrees. ComfyUI 0.26 and later give it."
         )
     fov = number(path, f"fov of frame {frame}", info["fov"])
     zoom = number(path, f"zoom of frame {frame}", info.get("zoom", 1))
     if not 0 < fov < 180 or not 0 < zoom < math.inf:
         raise PathError(
             f"{path.name}: frame {frame} has fov {fov:g} and zoom {zoom:g}; expected degrees between 0 and "
-            f"180 and a "
-            "zoom above 0. Correct the camera."
+            "180 and a zoom above 0. Correct the camera."
         )
     return position, turn, math.tan(math.radians(fov) / 2) / zoom
 
@@ -205,9 +202,7 @@ def _vector(path: Path, frame: int, info: dict[str, Any], field: str, letters: s
             f"{path.name}: {field} of frame {frame} is {shown(value)}, expected numbers "
             f"{', '.join(sorted(letters))}."
         )
-    values = [number(path, f"{field}.{letter} of frame {frame}", value[letter]) for letter in letters]
-    check_numbers(path, field, torch.tensor([values], dtype=torch.float64))
-    return values
+    return [number(path, f"{field}.{letter} of frame {frame}", value[letter]) for letter in letters]
 
 
 def _aim(path: Path, position: list[float], target: list[float]) -> list[float]:

@@ -103,10 +103,11 @@ def write_nerfstudio(
     if file_paths is None:
         file_paths = [f"images/frame_{number:05d}.png" for number in range(1, len(c2w) + 1)]
     is_fixed = bool((K[:1] == K).all())
-    shared = _lens(K[0]) if is_fixed else {}
+    lenses = K[:, [0, 1, 0, 1], [0, 1, 2, 2]].tolist()
+    shared = _lens(lenses[0]) if is_fixed else {}
     frames = [
         {"file_path": name, "transform_matrix": pose, **({} if is_fixed else _lens(lens))}
-        for name, pose, lens in zip(file_paths, c2w.tolist(), K, strict=True)
+        for name, pose, lens in zip(file_paths, c2w.tolist(), lenses, strict=True)
     ]
     content = {
         "camera_model": "OPENCV",
@@ -121,8 +122,8 @@ def write_nerfstudio(
     return notes.done()
 
 
-def _lens(K: Tensor) -> dict[str, float]:
-    return {"fl_x": K[0, 0].item(), "fl_y": K[1, 1].item(), "cx": K[0, 2].item(), "cy": K[1, 2].item()}
+def _lens(values: list[float]) -> dict[str, float]:
+    return dict(zip(("fl_x", "fl_y", "cx", "cy"), values, strict=True))
 
 
 def _size(path: Path, content: dict[str, Any], frames: list[dict[str, Any]]) -> tuple[int, int] | None:
@@ -137,8 +138,7 @@ def _size(path: Path, content: dict[str, Any], frames: list[dict[str, Any]]) -> 
         (first, _), (second, at) = list(sizes.items())[:2]
         raise PathError(
             f"{path.name}: frame 0 has w x h {first[1]} x {first[0]} but frame {at} {second[1]} x "
-            f"{second[0]}; "
-            "expected one size for all. Export pictures of one size."
+            f"{second[0]}; expected one size for all. Export pictures of one size."
         )
     return next(iter(sizes))
 
@@ -153,8 +153,7 @@ def _read_lenses(
         if model not in _PINHOLE:
             raise PathError(
                 f"{path.name}: camera_model of frame {index} is {model!r}, expected one of "
-                f"{', '.join(_PINHOLE)}. "
-                "Undistort the pictures to a pinhole camera first."
+                f"{', '.join(_PINHOLE)}. Undistort the pictures to a pinhole camera first."
             )
         own = {key: frame.get(key, content.get(key)) for key in _LENS}
         values = {key: number(path, key, value) for key, value in own.items() if value is not None}
@@ -178,8 +177,7 @@ def _focal_and_centre(
     if fx is None or fy is None:
         raise PathError(
             f"{path.name}: frame {index} has neither fl_x nor camera_angle_x, so its field of view is "
-            f"unknown; "
-            "expected one of them. Export the intrinsics too."
+            "unknown; expected one of them. Export the intrinsics too."
         )
     return fx, fy, values.get("cx", width / 2), values.get("cy", height / 2)
 

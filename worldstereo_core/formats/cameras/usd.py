@@ -12,7 +12,7 @@ Written as text, which needs no library. Reading needs the package usd-core.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,7 @@ def _open(path: Path) -> Any:
     except Tf.ErrorException as error:
         raise PathError(
             f"{path.name}: is not a USD layer ({str(error).strip().splitlines()[-1][:160]}); expected .usda, "
-            f".usdc or "
-            ".usd. Export the camera again."
+            ".usdc or .usd. Export the camera again."
         ) from error
     if layer is None:
         raise PathError(f"{path.name}: is not a USD layer, expected .usda, .usdc or .usd. Export it again.")
@@ -172,8 +171,7 @@ def _open(path: Path) -> Any:
     if outside:
         raise PathError(
             f"{path.name}: refers to {outside[0][:80]!r}, expected a layer that stands alone. Flatten the "
-            f"stage (usdcat "
-            "--flatten) and choose the result."
+            "stage (usdcat --flatten) and choose the result."
         )
     return Usd.Stage.Open(layer)
 
@@ -197,8 +195,7 @@ def _times(
     if not 0 <= span < float("inf"):
         raise PathError(
             f"{path.name}: startTimeCode is {start:g} and endTimeCode {end:g}; expected an end after the "
-            f"start. Correct "
-            "the layer."
+            "start. Correct the layer."
         )
     check_frame_count(path, int(min(span, 1e12)) + 1)
     if abs(span - round(span)) > 1e-6:
@@ -222,10 +219,9 @@ def _keyed(camera: Any) -> Iterable[float]:
 
 
 def _values(attribute: Any, times: list[Any]) -> Tensor:
-    get: Callable[[Any], float] = attribute.Get
     if attribute.GetNumTimeSamples() == 0:
-        return torch.full((len(times),), float(get()), dtype=torch.float64)
-    return torch.tensor([get(time) for time in times], dtype=torch.float64)
+        return torch.full((len(times),), float(attribute.Get()), dtype=torch.float64)
+    return torch.tensor([attribute.Get(time) for time in times], dtype=torch.float64)
 
 
 def _samples(declaration: str, values: Tensor, first: int) -> list[str]:
