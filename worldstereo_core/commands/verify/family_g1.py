@@ -21,18 +21,18 @@ def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
         branch,
         latents,
         golden.input("render_mask").float(),
-        golden.input("camera_embedding"),
+        golden.input("camera_embedding") if branch.sizes.takes_rays else None,
         golden.input("temb"),
     )
 
 
 @torch.no_grad()
 def run_branch(
-    branch: ControlBranch, latents: Tensor, hole_mask: Tensor, rays: Tensor, time_embedding: Tensor
+    branch: ControlBranch, latents: Tensor, hole_mask: Tensor, rays: Tensor | None, time_embedding: Tensor
 ) -> dict[str, Tensor]:
     """Run every control block on a condition; names as in the goldens."""
     patches = branch.embed_patches(latents)
-    mask = branch.embed_mask(hole_mask, rays if branch.sizes.takes_rays else None)
+    mask = branch.embed_mask(hole_mask, rays)
     _, rows, columns = branch.sizes.patch_size
     grid = TokenGrid(latents.shape[2], latents.shape[3] // rows, latents.shape[4] // columns)
     rope = grid_rope(grid, branch.sizes.width // branch.sizes.num_heads)

@@ -18,7 +18,11 @@ def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
         settings = {key: value for key, value in facts.items() if key != "keys"}
         branch = build_control(control_checkpoint(golden, case, **settings)).controlnet
         results = run_branch(
-            branch, latents, golden.input("mask").float(), golden.input("camera"), golden.input("temb")
+            branch,
+            latents,
+            golden.input("mask").float(),
+            golden.input("camera") if branch.sizes.takes_rays else None,
+            golden.input("temb"),
         )
         computed |= {f"{case}.{name}": tensor for name, tensor in results.items()}
     return computed

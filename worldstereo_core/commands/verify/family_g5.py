@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import torch
 from torch import Tensor
 
 from ...checks import WorldStereoError
@@ -20,17 +21,22 @@ from ...sizes import nearest_bucket, sample_align_frames, select_keyframes
 from .checks import Check, exact, failed
 from .golden import Golden
 
-INPUT_GLOBS = ("*.w2c", "*.w2c_ref", "*.K", "quat.R")
+_COUNTS = {"two": 2, "three": 3, "four": 4}
+
+INPUT_GLOBS = ("*.w2c", "*.w2c_ref", "*.K", "*.R")
 
 
 def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
     """Recompute every stored tensor that is not an input; its name says what it is."""
     computed: dict[str, Tensor] = {}
+    # Both cases and quantities may hold dots: the inputs' names tell where a case's name ends.
+    cases = {name.rpartition(".")[0] for name in golden.tensors if name.endswith((".w2c", ".R"))}
     for name in golden.tensors:
-        case, _, quantity = name.partition(".")
-        result = _compute_one(golden, case, quantity)
-        if result is not None:
-            computed[name] = result
+        for case in cases:
+            if name.startswith(f"{case}."):
+                result = _compute_one(golden, case, name.removeprefix(f"{case}."))
+                if result is not None:
+                    computed[name] = result
     return computed
 
 
@@ -44,9 +50,7 @@ def _compute_one(golden: Golden, case: str, quantity: str) -> Tensor | None:
         return scale_K(given("K"), _size(golden, case), golden.cases[case]["bucket_hw"])
     if match := re.fullmatch(r"center_norm_w2c([01])_s(\d+(?:\.\d+)?)", quantity):
         w2c = given("w2c")
-        # A pair of paths is stored as one list of cameras.
-        num_frames = len(w2c) // 2 if case.startswith("two_seq") else len(w2c)
-        return normalize_camera_centers(w2c, num_frames, float(match[2]), is_w2c=match[1] == "1")
+        return normalize_camera_centers(w2c, _path_length(golden, case), float(match[2]), match[1] == "1")
     if match := re.fullmatch(r"plucker_(w2c0|w2c1|nonorm)", quantity):
         has_norm = match[1] != "nonorm"
         return released_rays(given("K"), given("w2c"), *_size(golden, case), has_norm, match[1] == "w2c1")
@@ -58,6 +62,21 @@ def _compute_one(golden: Golden, case: str, quantity: str) -> Tensor | None:
         part = parts[int(match[1]) % 2]
         return part if int(match[1]) < 2 else w2c_to_camera_tokens(part)[None]
     return None
+
+
+def _path_length(golden: Golden, case: str) -> int:
+    """Cameras of one path. Several paths are stored as one list, which is no case of its own.
+
+    The name counts them ("two_seq"), or the first of them stands in the golden as a case.
+    """
+    w2c = golden.input(f"{case}.w2c")
+    if match := re.match(r"(two|three|four|\d+)_(?:seq|path)", case):
+        return len(w2c) // int(_COUNTS.get(match[1], match[1]))
+    for other in golden.cases if case not in golden.cases else ():
+        path = golden.tensors.get(f"{other}.w2c")
+        if path is not None and len(w2c) % len(path) == 0 and torch.equal(w2c[: len(path)], path):
+            return len(path)
+    return len(w2c)
 
 
 def _size(golden: Golden, case: str) -> tuple[int, int]:
