@@ -354,19 +354,19 @@ def _deviations(
     depths: Sequence[Tensor], usable: Sequence[Tensor], fits: Sequence[DisparityFit | None]
 ) -> tuple[list[float | None], float]:
     """Per frame its line's distance from the median line at the anchor depths, and the largest usual one."""
-    known = [index for index, fit in enumerate(fits) if fit is not None]
+    known = [(index, fit) for index, fit in enumerate(fits) if fit is not None]
     deviations: list[float | None] = [None] * len(fits)
     if len(known) < 3:
         return deviations, DEVIATION_FLOOR
-    ranked = torch.cat([1 / depths[index][usable[index]].double() for index in known]).sort().values
+    ranked = torch.cat([1 / depths[index][usable[index]].double() for index, _ in known]).sort().values
     places = torch.linspace(0.1, 0.9, NUM_ANCHORS) * (len(ranked) - 1)
     anchors = ranked[places.round().long()]
-    lines = torch.stack([fits[index].scale * anchors + fits[index].shift for index in known])  # [T, anchors]
+    lines = torch.stack([fit.scale * anchors + fit.shift for _, fit in known])  # [T, anchors]
     # A line may leave the positive at an anchor; the floor keeps its logarithm finite and its distance large.
     middle = lines.median(dim=0).values
     middle = middle.clamp_min(1e-6 * float(middle.abs().max()))
     distance = (torch.maximum(lines, 1e-6 * middle) / middle).log().abs().mean(dim=1)
-    for index, value in zip(known, distance.tolist(), strict=True):
+    for (index, _), value in zip(known, distance.tolist(), strict=True):
         deviations[index] = value
     return deviations, max(DEVIATION_FLOOR, 3 * 1.4826 * float(lower_median(distance)))
 

@@ -1,0 +1,274 @@
+"""Cut, move and clean a memory. Every function returns a new memory; the old one stays, so undo is free.
+
+Whatever takes points away also takes their pixels out of the views' depth maps, so that points and views keep
+telling of the same world. The views' pictures stay: a reference still shows what was cut from the points,
+until its clip is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..checks import ShapeError, WorldStereoError, check_shape
+from ..geometry.cameras import Cameras, check_cameras, project, unproject
+from ..geometry.depth import has_depth
+from ..geometry.render import render_points
+from ..geometry.similarity import Similarity
+from .memory import GeometricMemory
+from .view import View
+
+Keep = Literal["inside", "outside"]
+# World points [N, 3] -> [N] bool: which of them go.
+Region = Callable[[Tensor], Tensor]
+
+
+def crop_to_box(
+    memory: GeometricMemory,
+    low: Tensor | tuple[float, float, float],
+    high: Tensor | tuple[float, float, float],
+    *,
+    keep: Keep = "inside",
+    box_from_world: Tensor | None = None,
+) -> GeometricMemory:
+    """Keep the points inside or outside a box.
+
+    Args:
+        low, high: [3] corners, scene units; infinite sides are open. The faces belong to the box.
+        box_from_world: [4, 4] rigid, brings world points into the axes of ``low`` and ``high``; the world's
+            own axes by default.
+
+    Raises: WorldStereoError if a corner is not below the other, or nothing would be left.
+    """
+    corners = torch.stack([torch.as_tensor(corner, dtype=torch.float32) for corner in (low, high)])
+    check_shape("box", corners, (2, 3))
+    if not bool((corners[0] < corners[1]).all()):
+        raise WorldStereoError(
+            f"box: got corners {corners[0].tolist()} and {corners[1].tolist()}, expected every number of "
+            "the first below the second's. Swap them or widen the box."
+        )
+    if box_from_world is not None:
+        check_shape("box_from_world", box_from_world, (4, 4))
+
+    def is_inside(xyz: Tensor) -> Tensor:
+        if box_from_world is not None:
+            axes = box_from_world.to(xyz)
+            xyz = xyz @ axes[:3, :3].mT + axes[:3, 3]
+        near, far = corners.to(xyz.device)
+        return ((xyz >= near) & (xyz <= far)).all(-1)
+
+    return _keep(memory, is_inside, keep, "box")
+
+
+def crop_to_sphere(
+    memory: GeometricMemory,
+    centre: Tensor | tuple[float, float, float],
+    radius: float,
+    *,
+    keep: Keep = "inside",
+) -> GeometricMemory:
+    """Keep the points inside or outside a sphere; centre [3] and radius in scene units.
+
+    Raises: WorldStereoError if the radius is not positive, or nothing would be left.
+    """
+    middle = torch.as_tensor(centre, dtype=torch.float32)
+    check_shape("centre", middle, (3,))
+    if not radius > 0:
+        raise WorldStereoError(f"radius: got {radius}, expected a length above 0 in scene units.")
+    return _keep(memory, lambda xyz: (xyz - middle.to(xyz.device)).norm(dim=-1) <= radius, keep, "sphere")
+
+
+def crop_to_frustum(
+    memory: GeometricMemory,
+    camera: Cameras,
+    *,
+    near: float = 0.0,
+    far: float = float("inf"),
+    keep: Keep = "inside",
+) -> GeometricMemory:
+    """Keep the points inside or outside what one camera sees, hidden points included.
+
+    Args:
+        camera: Cameras of one frame.
+        near, far: camera z, scene units.
+
+    Raises: WorldStereoError if near is not below far, or nothing would be left.
+    """
+    _check_one_camera(camera)
+    if not 0 <= near < far:
+        raise WorldStereoError(
+            f"near and far: got {near} and {far}, expected 0 <= near < far in scene units."
+        )
+
+    def is_inside(xyz: Tensor) -> Tensor:
+        here = camera.to(xyz.device)
+        xy, z = project(xyz, here.K[0], here.w2c[0])
+        size = xyz.new_tensor([here.width, here.height])
+        return (z > near) & (z <= far) & ((xy >= 0) & (xy <= size)).all(-1)
+
+    return _keep(memory, is_inside, keep, "view volume")
+
+
+def delete_by_mask(
+    memory: GeometricMemory,
+    mask: Tensor,
+    camera: Cameras,
+    *,
+    depth_tolerance: float | None = 0.05,
+    radius: float = 0.008,
+) -> GeometricMemory:
+    """Delete what a painted mask covers in one view.
+
+    Args:
+        mask: [H, W] bool or 0..1, True (above 0.5) = delete; of the camera's size.
+        camera: Cameras of one frame, the view that was painted on.
+        depth_tolerance: only points at most this share of their depth behind the nearest surface of their
+            pixel go; None deletes everything under the mask, however deep.
+        radius: of a point when looking for the nearest surface, as in ``geometry.render.render_points``.
+
+    Raises: WorldStereoError if mask and camera differ in size, the mask is empty, or nothing would be left.
+    """
+    _check_one_camera(camera)
+    height, width = camera.height, camera.width
+    if tuple(mask.shape) != (height, width):
+        raise ShapeError(
+            f"mask: got shape {list(mask.shape)}, expected [{height}, {width}] as the camera it was "
+            "painted on. Resize the mask, or paint on a render of that camera."
+        )
+    painted = (mask > 0.5).to(memory.points.xyz.device)
+    if not bool(painted.any()):
+        raise WorldStereoError(
+            "mask: nothing is painted, expected at least one pixel above 0.5. Paint an area."
+        )
+    surface = torch.full((height, width), torch.inf, device=painted.device)
+    if depth_tolerance is not None:
+        if not depth_tolerance >= 0:
+            raise WorldStereoError(f"depth_tolerance: got {depth_tolerance}, expected a share of 0 or more.")
+        here = camera.to(painted.device)
+        nearest = render_points(memory.points, here, radius=radius, points_per_pixel=1).depth[0]
+        # Where no disc is drawn nothing is deleted: what the painter could not see cannot be meant.
+        surface = nearest * (1 + depth_tolerance)
+
+    def is_painted(xyz: Tensor) -> Tensor:
+        here = camera.to(xyz.device)
+        xy, z = project(xyz, here.K[0], here.w2c[0])
+        inside = (z > 0) & ((xy >= 0) & (xy < xyz.new_tensor([width, height]))).all(-1)
+        column, row = torch.where(inside[:, None], xy, 0.0).long().unbind(-1)
+        column, row = column.clamp(max=width - 1), row.clamp(max=height - 1)
+        return inside & painted.to(xyz.device)[row, column] & (z <= surface.to(xyz.device)[row, column])
+
+    return _keep(memory, is_painted, "outside", "painted mask")
+
+
+def transform_memory(memory: GeometricMemory, similarity: Similarity) -> GeometricMemory:
+    """Move, turn and scale the world and everything that looks at it.
+
+    Points, normals, view cameras, view depth, the median depth and the limit of far contraction change
+    together: each view sees the moved world exactly as it saw the old one. Trajectories that were made
+    before do not move.
+    """
+    points = replace(
+        memory.points,
+        xyz=similarity.to_points(memory.points.xyz),
+        normal=None if memory.points.normal is None else similarity.to_directions(memory.points.normal),
+    )
+    _check_finite(points.xyz)
+    views = tuple(
+        replace(
+            view,
+            w2c=similarity.to_w2c(view.w2c),
+            depth=None if view.depth is None else view.depth * similarity.scale,
+        )
+        for view in memory.views
+    )
+    shift = ", ".join(f"{value:.4g}" for value in similarity.translation.tolist())
+    return replace(
+        memory,
+        points=points,
+        views=views,
+        median_depth=memory.median_depth * similarity.scale,
+        far_limit=memory.far_limit * similarity.scale,
+        history=(*memory.history, f"World scaled by {similarity.scale:.4g}, turned, and moved by ({shift})."),
+    )
+
+
+def remove_clip(memory: GeometricMemory, clip: int) -> GeometricMemory:
+    """Forget a clip: its points and its views. Other clips keep their numbers.
+
+    Raises: WorldStereoError for clip 0, the input image every memory rests on, and for clips it does not
+        hold.
+    """
+    if clip == 0:
+        raise WorldStereoError(
+            "clip: got 0, which is the input image; the memory's units and far limit come from it. Choose "
+            "a clip from 1, or make a new memory."
+        )
+    keep = memory.points.clip != clip
+    views = tuple(view for view in memory.views if view.clip != clip)
+    removed_points, removed_views = int((~keep).sum()), len(memory.views) - len(views)
+    if removed_points == removed_views == 0:
+        held = sorted({*memory.points.clip.unique().tolist(), *(view.clip for view in memory.views)})
+        raise WorldStereoError(f"clip: got {clip}, expected one the memory holds: {held}.")
+    return replace(
+        memory,
+        points=memory.points.select(keep),
+        views=views,
+        history=(*memory.history, f"Clip {clip} removed: {removed_points:,} points, {removed_views} views."),
+    )
+
+
+def _keep(memory: GeometricMemory, region: Region, keep: Keep, what: str) -> GeometricMemory:
+    """The memory with only the points inside or outside of a region, in points and view depth alike."""
+    if keep not in ("inside", "outside"):
+        raise WorldStereoError(f'keep: got "{keep}", expected "inside" or "outside".')
+
+    def goes(xyz: Tensor) -> Tensor:
+        return region(xyz) if keep == "outside" else ~region(xyz)
+
+    gone = goes(memory.points.xyz)
+    left = memory.points.num_points - int(gone.sum())
+    if left == 0:
+        raise WorldStereoError(
+            f"{what}: all {memory.points.num_points:,} points would go and none be left. Check its place "
+            "and size in scene units, and whether inside or outside is kept."
+        )
+    points = memory.points if left == memory.points.num_points else memory.points.select(~gone)
+    return replace(
+        memory,
+        points=points,
+        views=tuple(_without_depth(view, goes) for view in memory.views),
+        history=(
+            *memory.history,
+            f"Cut by a {what}, {keep} kept: {int(gone.sum()):,} points removed, {left:,} left.",
+        ),
+    )
+
+
+def _without_depth(view: View, goes: Region) -> View:
+    """The view without the depth of pixels whose world point goes; the same object if none does."""
+    if view.depth is None:
+        return view
+    xyz = unproject(view.depth[None], view.K[None], view.w2c[None])[0].reshape(-1, 3)
+    gone = (goes(torch.nan_to_num(xyz)) & torch.isfinite(xyz).all(-1)).reshape(view.depth.shape)
+    if not bool((gone & has_depth(view.depth)).any()):
+        return view
+    return replace(view, depth=torch.where(gone, 0.0, view.depth))
+
+
+def _check_one_camera(camera: Cameras) -> None:
+    check_cameras("camera", camera)
+    if camera.num_frames != 1:
+        raise ShapeError(
+            f"camera: got {camera.num_frames} frames, expected one. Choose a frame of the trajectory."
+        )
+
+
+def _check_finite(xyz: Tensor) -> None:
+    if not bool(torch.isfinite(xyz).all()):
+        raise WorldStereoError(
+            "transform: the moved points are too large for float32 numbers. Choose a smaller scale or move."
+        )

@@ -1,0 +1,181 @@
+"""Two memories: joined into one world, or compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..checks import WorldStereoError
+from ..geometry.point_cloud import PointCloud
+from ..geometry.similarity import Similarity, SimilarityFit, fit_similarity
+from .editing import transform_memory
+from .memory import GeometricMemory
+
+ADDED_COLOUR = (0.25, 0.80, 0.35)
+REMOVED_COLOUR = (0.90, 0.30, 0.25)
+KEPT_COLOUR = (0.55, 0.55, 0.55)
+
+
+@dataclass(frozen=True, eq=False)
+class MergeReport:
+    """How a second memory came into a first.
+
+    Attributes:
+        similarity: first world from second world.
+        fit: the matches it was found from; None if it was given.
+        clip_offset: added to the second memory's clip numbers.
+    """
+
+    similarity: Similarity
+    fit: SimilarityFit | None
+    clip_offset: int
+
+    @property
+    def text(self) -> str:
+        """The report in one sentence."""
+        if self.fit is None:
+            how = "by the given transform"
+        else:
+            how = (
+                f"over {int(self.fit.is_inlier.sum())} of {len(self.fit.is_inlier)} matched points, median "
+                f"error {self.fit.residual:.4g} scene units"
+            )
+        scale = self.similarity.scale
+        return f"Second memory scaled by {scale:.4g} {how}; its clips count from {self.clip_offset}."
+
+
+def merge_memories(
+    first: GeometricMemory,
+    second: GeometricMemory,
+    *,
+    transform: Similarity | None = None,
+    matches: tuple[Tensor, Tensor] | None = None,
+    voxel_size: float = 0.0,
+) -> tuple[GeometricMemory, MergeReport]:
+    """Bring a second memory into the world of a first.
+
+    Units, median depth and far limit stay the first's; what the second contracted stays where it is. The
+    second's input image becomes an ordinary clip.
+
+    Args:
+        transform: first world from second world; give this or matches, or neither if the worlds are the same.
+        matches: points [N, 3] of the first world and the same points [N, 3] of the second.
+        voxel_size: edge of the cubes in which points of both become one, scene units; 0 keeps every point.
+
+    Raises: WorldStereoError if both transform and matches are given, or the matches determine none.
+    """
+    if transform is not None and matches is not None:
+        raise WorldStereoError("merge: got a transform and matched points, expected one of them. Remove one.")
+    fit = None
+    if matches is not None:
+        fit = fit_similarity(source=matches[1], target=matches[0])
+        transform = fit.similarity
+    moved = second if transform is None else transform_memory(second, transform)
+    used = [int(first.points.clip.max())] if first.points.num_points else []
+    offset = 1 + max([*used, *(view.clip for view in first.views)], default=-1)
+    names = {view.name for view in first.views}
+    views = tuple(
+        replace(view, clip=view.clip + offset, name=_new_name(view.name, names)) for view in moved.views
+    )
+    points = PointCloud.concat([first.points, replace(moved.points, clip=moved.points.clip + offset)])
+    if voxel_size > 0:
+        points = points.voxel_downsample(voxel_size)
+    report = MergeReport(Similarity.of() if transform is None else transform, fit, offset)
+    merged = replace(
+        first,
+        points=points,
+        views=(*first.views, *views),
+        history=(*first.history, *(f"second memory: {line}" for line in second.history), report.text),
+    )
+    return merged, report
+
+
+def _new_name(name: str, taken: set[str]) -> str:
+    """The name, or with the first free ending; marks it as taken."""
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    taken.add(free)
+    return free
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryDiff:
+    """What changed from one memory to another.
+
+    Attributes:
+        before, after: their points.
+        is_removed: [N before] bool, points without a counterpart after.
+        is_added: [N after] bool, points without a counterpart before.
+        views_removed, views_added: names.
+    """
+
+    before: PointCloud
+    after: PointCloud
+    is_removed: Tensor
+    is_added: Tensor
+    views_removed: tuple[str, ...]
+    views_added: tuple[str, ...]
+
+    @property
+    def num_added(self) -> int:
+        return int(self.is_added.sum())
+
+    @property
+    def num_removed(self) -> int:
+        return int(self.is_removed.sum())
+
+    @property
+    def text(self) -> str:
+        """The counts in one sentence."""
+        return (
+            f"{self.num_added:,} points added, {self.num_removed:,} removed, "
+            f"{len(self.is_added) - self.num_added:,} kept; {len(self.views_added)} views added, "
+            f"{len(self.views_removed)} removed."
+        )
+
+    def coloured(self) -> PointCloud:
+        """Both memories in one cloud to look at: added green, removed red, kept grey."""
+        after = replace(self.after, rgb=_paint(self.is_added, ADDED_COLOUR, KEPT_COLOUR))
+        gone = self.before.select(self.is_removed)
+        gone = replace(
+            gone, rgb=_paint(torch.ones_like(gone.clip, dtype=torch.bool), REMOVED_COLOUR, KEPT_COLOUR)
+        )
+        return PointCloud.concat([replace(after, normal=None), replace(gone, normal=None)])
+
+
+def diff_memories(before: GeometricMemory, after: GeometricMemory, *, cube: float = 0.0) -> MemoryDiff:
+    """Compare two memories of one world.
+
+    Args:
+        cube: points in the same cube of this edge (scene units) count as the same; 0 compares exact
+            positions.
+    """
+    if not cube >= 0:
+        raise WorldStereoError(
+            f"cube: got {cube}, expected a length in scene units, or 0 for exact positions."
+        )
+    old, new = (_places(memory.points.xyz.to(before.points.xyz.device), cube) for memory in (before, after))
+    _, owner = torch.unique(torch.cat([old, new]), dim=0, return_inverse=True)
+    from_old, from_new = owner[: len(old)], owner[len(old) :]
+    old_names, new_names = ([view.name for view in memory.views] for memory in (before, after))
+    return MemoryDiff(
+        before=before.points,
+        after=after.points.to(before.points.xyz.device),
+        is_removed=~torch.isin(from_old, from_new),
+        is_added=~torch.isin(from_new, from_old),
+        views_removed=tuple(name for name in old_names if name not in set(new_names)),
+        views_added=tuple(name for name in new_names if name not in set(old_names)),
+    )
+
+
+def _places(xyz: Tensor, cube: float) -> Tensor:
+    """[N, 3] rows that are equal where points count as the same."""
+    return xyz if cube == 0 else torch.floor(xyz.double() / cube)
+
+
+def _paint(chosen: Tensor, colour: tuple[float, ...], other: tuple[float, ...]) -> Tensor:
+    colours = torch.tensor([other, colour], dtype=torch.float32, device=chosen.device)
+    return colours[chosen.long()]
