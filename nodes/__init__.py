@@ -1,6 +1,7 @@
 """What ComfyUI sees: schemas, unpacking, one call into the core, packing. No tensor maths."""
 
-from .camera import BuildTrajectory, LoadTrajectory, SaveTrajectory
+from .camera import BuildTrajectory
+from .camera_files import LoadTrajectory, SaveTrajectory
 from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, FitImage
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes

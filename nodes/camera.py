@@ -1,4 +1,4 @@
-"""Camera trajectories: presets, files in and out."""
+"""Camera trajectories from presets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 import torch
 from comfy_api.latest import io, ui
 
-from ..worldstereo_core.formats.camera_json import read_camera_json, write_camera_json
 from ..worldstereo_core.geometry.cameras import Cameras, fov_to_K
 from ..worldstereo_core.geometry.trajectory import (
     EASINGS,
@@ -18,7 +17,6 @@ from ..worldstereo_core.geometry.trajectory import (
 )
 from ..worldstereo_core.geometry.trajectory_plot import plot_trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory
-from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .io_types import MemorySocket, TrajectorySocket
 
 logger = logging.getLogger(__name__)
@@ -27,15 +25,21 @@ logger = logging.getLogger(__name__)
 DEFAULT_SIZE = (480, 768)
 
 
-def start_camera(memory: GeometricMemory | None, continue_from: Trajectory | None, fov_deg: float) -> Cameras:
-    """The one camera that a new trajectory starts with."""
+def start_camera(
+    memory: GeometricMemory | None, continue_from: Trajectory | None, fov_deg: float, height: int, width: int
+) -> Cameras:
+    """The one camera that a new trajectory starts with; height or width 0 takes that of the source."""
     if continue_from is not None:
-        return continue_from.cameras[-1]
-    if memory is not None:
+        start = continue_from.cameras[-1]
+    elif memory is not None:
         view = memory.views[0]
-        return Cameras(view.w2c[None], view.K[None], view.height, view.width)
-    height, width = DEFAULT_SIZE
-    return Cameras(torch.eye(4)[None], fov_to_K(math.radians(fov_deg), height, width)[None], height, width)
+        start = Cameras(view.w2c[None], view.K[None], view.height, view.width)
+    else:
+        # K is made at the final size: K of another aspect, stretched, would have pixels that are not square.
+        height, width = height or DEFAULT_SIZE[0], width or DEFAULT_SIZE[1]
+        K = fov_to_K(math.radians(fov_deg), height, width)
+        start = Cameras(torch.eye(4)[None], K[None], height, width)
+    return start.resized(height or start.height, width or start.width)
 
 
 def fewer_frames(trajectory: Trajectory, frames: int) -> Trajectory:
@@ -85,7 +89,7 @@ class BuildTrajectory(io.ComfyNode):
                     step=0.5,
                     tooltip="How far the camera turns or orbits from first to last frame, degrees. Not "
                     "used by "
-                    "static, dolly, truck, pedestal and zoom.",
+                    "static, dolly, truck, pedestal, spiral and zoom.",
                 ),
                 io.Float.Input(
                     "distance",
@@ -120,7 +124,7 @@ class BuildTrajectory(io.ComfyNode):
                     max=10.0,
                     step=0.01,
                     tooltip="Focal length of the last frame as a multiple of the first: 2 = zoomed in twice, "
-                    "1 = no zoom. The zoom presets use it too.",
+                    "1 = no zoom. With a zoom preset 1 means the preset's own 1.5.",
                 ),
                 io.Int.Input(
                     "width",
@@ -212,8 +216,7 @@ class BuildTrajectory(io.ComfyNode):
         fps: float = 16.0,
         unit: str = "median depth",
     ) -> io.NodeOutput:
-        start = start_camera(memory, continue_from, fov_deg)
-        start = start.resized(height or start.height, width or start.width)
+        start = start_camera(memory, continue_from, fov_deg, height, width)
         scale = 1.0 if memory is None else memory.median_depth
         trajectory = build_trajectory(
             preset,
@@ -236,123 +239,3 @@ class BuildTrajectory(io.ComfyNode):
         )
         shown = ui.PreviewImage(plot, cls=cls).as_dict()
         return io.NodeOutput(trajectory, plot, ui={**shown, "text": (text,)})
-
-
-class LoadTrajectory(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="WorldStereo_LoadTrajectory",
-            display_name="Load Camera Trajectory",
-            category="WorldStereo/camera",
-            description=(
-                "Reads a camera.json as the released WorldStereo writes it: world-to-camera matrices (OpenCV "
-                "axes), intrinsics in pixels, image size. Cameras that are not rigid or not finite are "
-                "refused."
-            ),
-            search_aliases=["camera.json", "import camera", "extrinsics", "camera path file"],
-            inputs=[
-                io.Combo.Input(
-                    "file",
-                    options=list_files((".json",)),
-                    tooltip="camera.json in ComfyUI's input folder, or one saved to the output folder.",
-                ),
-                io.Int.Input(
-                    "frames",
-                    default=21,
-                    min=0,
-                    max=1024,
-                    tooltip="Frames wanted, spread evenly over the file's: 81 poses become 21 key frames, "
-                    "fewer poses are interpolated. 0 keeps every pose (Uni3C files take 81).",
-                ),
-                io.Int.Input(
-                    "width",
-                    default=0,
-                    min=0,
-                    max=8192,
-                    step=16,
-                    tooltip="Width of the clip in pixels, a multiple of 16; intrinsics are scaled. 0 "
-                    "keeps the "
-                    "file's.",
-                ),
-                io.Int.Input(
-                    "height",
-                    default=0,
-                    min=0,
-                    max=8192,
-                    step=16,
-                    tooltip="Height of the clip in pixels, a multiple of 16; intrinsics are scaled. 0 "
-                    "keeps the "
-                    "file's.",
-                ),
-                io.Float.Input(
-                    "fps",
-                    default=16.0,
-                    min=1.0,
-                    max=240.0,
-                    step=0.001,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Frames per second; camera.json does not say.",
-                ),
-            ],
-            outputs=[
-                TrajectorySocket.Output(
-                    "trajectory", tooltip="One camera per frame, with size and frame rate."
-                ),
-            ],
-        )
-
-    @classmethod
-    def validate_inputs(cls, file) -> bool | str:
-        return check_input_file(file, "file")
-
-    @classmethod
-    def fingerprint_inputs(cls, file, **kwargs) -> object:
-        return fingerprint(file, "file")
-
-    @classmethod
-    def execute(
-        cls, file: str, frames: int = 21, width: int = 0, height: int = 0, fps: float = 16.0
-    ) -> io.NodeOutput:
-        path = input_path(file, "file")
-        cameras = read_camera_json(path, size=(height, width) if height and width else None)
-        cameras = cameras.resized(height or cameras.height, width or cameras.width)
-        trajectory = Trajectory(cameras, fps=fps, name=path.stem, source=path.name)
-        if frames not in (0, trajectory.num_frames):
-            logger.info("WorldStereo: %s: %d poses become %d.", path.name, trajectory.num_frames, frames)
-            trajectory = trajectory.resampled(frames)
-        return io.NodeOutput(trajectory)
-
-
-class SaveTrajectory(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="WorldStereo_SaveTrajectory",
-            display_name="Save Camera Trajectory",
-            category="WorldStereo/camera",
-            description="Writes the cameras as camera.json (world-to-camera, OpenCV axes, K in pixels).",
-            search_aliases=["camera.json", "export camera", "save camera path"],
-            is_output_node=True,
-            inputs=[
-                TrajectorySocket.Input("trajectory", tooltip="The cameras to save, one per frame."),
-                io.String.Input(
-                    "filename_prefix",
-                    default="worldstereo/camera",
-                    tooltip="Name below ComfyUI's output folder; a number is added, nothing is overwritten.",
-                ),
-            ],
-            outputs=[
-                io.String.Output("file", tooltip="The file's name, as Load Camera Trajectory takes it."),
-            ],
-        )
-
-    @classmethod
-    def execute(cls, trajectory: Trajectory, filename_prefix: str = "worldstereo/camera") -> io.NodeOutput:
-        path, name = output_path(filename_prefix, ".json")
-        write_camera_json(path, trajectory.cameras)
-        return io.NodeOutput(
-            name,
-            ui={"text": (f"{trajectory.num_frames} cameras in {{name}}",), "files": (saved_result(path),)},
-        )

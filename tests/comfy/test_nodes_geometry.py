@@ -157,7 +157,11 @@ def load_trajectory(file: str) -> dict:
         },
         "saved": {
             "class_type": "WorldStereo_SaveTrajectory",
-            "inputs": {"trajectory": ["trajectory", 0], "filename_prefix": "bad/camera"},
+            "inputs": {
+                "trajectory": ["trajectory", 0],
+                "filename_prefix": "bad/camera",
+                "format": "camera_json",
+            },
         },
     }
 
@@ -255,3 +259,34 @@ def test_a_running_render_can_be_cancelled(server):
     server.interrupt(prompt_id)
     assert server.wait(prompt_id, 30).interrupted
     assert time.monotonic() - began < 10
+
+
+@current
+@pytest.mark.parametrize(
+    "format", ["camera_json", "nerfstudio", "colmap", "gltf", "blender", "chan", "after_effects", "csv"]
+)
+def test_cameras_leave_for_other_programs_and_come_back(server, format):
+    saving = {
+        "trajectory": {
+            "class_type": "WorldStereo_LoadTrajectory",
+            "inputs": {"file": camera_file(server, "exported.json"), "frames": 3, "width": 0, "height": 0},
+        },
+        "saved": {
+            "class_type": "WorldStereo_SaveTrajectory",
+            "inputs": {"trajectory": ["trajectory", 0], "filename_prefix": f"x/{format}", "format": format},
+        },
+        "shown": {"class_type": "PreviewAny", "inputs": {"source": ["saved", 0]}},
+    }
+    result = server.run(saving)
+    name = result.outputs["shown"]["text"][0]
+    assert f"x/{format}" in name
+    if format == "blender":  # Blender writes camera.json back by a script of its own
+        return
+    loading = {
+        "trajectory": {
+            "class_type": "WorldStereo_LoadTrajectory",
+            "inputs": {"file": name, "frames": 0, "width": WIDTH, "height": HEIGHT},
+        },
+        "shown": {"class_type": "PreviewAny", "inputs": {"source": ["trajectory", 1]}},
+    }
+    assert "3 frames" in server.run(loading).outputs["shown"]["text"][0]
