@@ -143,13 +143,17 @@ def _sample(
             config["dmd_steps"], config["start_timesteps"], config["num_train_timesteps"], config["shift"]
         )
         sampler = comfy.samplers.sampler_object("euler")  # pyright: ignore[reportAttributeAccessIssue]
+        # Core scales the noise by the first sigma, which is below 1 for a single step; the released code
+        # starts from the noise itself.
+        noise = noise / schedule.sigmas()[0]
     else:
         steps = call.get("num_inference_steps", len(golden.manifest["timesteps"]))
         schedule = UniPCSchedule(steps, config["flow_shift"], config["solver_order"])
         sampler = make_unipc_sampler(config["solver_order"])
     vision = comfy.clip_vision.Output()  # pyright: ignore[reportAttributeAccessIssue]
     vision["penultimate_hidden_states"] = golden.input("image_embeds")
-    guidance = max(float(call.get("guidance_scale", 1.0)), 1.0)  # at or below 1 there is no guidance
+    default = 1.0 if "dmd_steps" in config else 5.0  # of the released pipelines
+    guidance = max(float(call.get("guidance_scale", default)), 1.0)  # at or below 1 there is no guidance
     negative = "negative_tokens" if guidance > 1 else "text_tokens"
     prompts = [
         [[pad_text(golden.input(name)), {**values, "clip_vision_output": vision}]]
@@ -248,30 +252,44 @@ def _checkpoint(golden: GoldenLike) -> tuple[WorldStereoCheckpoint, Path | None]
     base = None
     for path in golden.weights():
         tensors = read_weights(path)[0]
-        if any("controlnet" in key for key in tensors):
+        if any(key.startswith(("encoder.", "decoder.")) for key in tensors):
+            continue  # the VAE
+        # What follows the WorldStereo file overrides it, or the backbone tensors it brings.
+        if control or any("controlnet" in key for key in tensors):
             control.update(tensors)
-        elif any(key.startswith("patch_embedding") for key in tensors):
+        else:
             base = path
-    overrides: dict[str, Any] = {"reference_update": golden.manifest.get("update_ref")}
-    if golden.has_input("reference_latent") or golden.has_input("reference_video"):
-        is_reference_model = golden.name.startswith("g4_") or "reference_latent" in golden.tensors
-        overrides["variant"] = "memory" if is_reference_model else "camera"
+    overrides: dict[str, Any] = {
+        "reference_update": golden.manifest.get("update_ref"),
+        "variant": "memory" if _has_references(golden) else "camera",
+    }
     checkpoint = checkpoint_from_tensors(
         control, golden.config(), settings_source="the manifest", overrides=overrides, source=golden.name
     )
     return checkpoint, None if checkpoint.is_complete else base
 
 
+def _has_references(golden: GoldenLike) -> bool:
+    """Whether a golden belongs to a memory model, whatever its configuration calls it."""
+    is_reference_pipeline = "Ref" in golden.manifest.get("what", "")
+    return golden.name.startswith("g4_") or "reference_latent" in golden.tensors or is_reference_pipeline
+
+
 def _references(golden: GoldenLike, latents: Any) -> Mapping[str, Tensor | None]:
     """The reference fields of a condition; empty for a golden of the camera model."""
-    if not (golden.name.startswith("g4_") or "reference_latent" in golden.tensors):
+    if not _has_references(golden):
         return {}
-    has_cameras = golden.manifest.get("use_camera_qt", True) and golden.has_input("camera_qt")
+    uses = golden.manifest.get("use_camera_qt", True)
+    uses_of_references = golden.manifest.get("use_camera_qt_ref", uses)
+
+    def tokens(name: str, used: bool) -> Tensor | None:
+        return golden.input(name) if used and golden.has_input(name) else None
+
     return {
         "reference_latents": latents(),
         "reference_index": golden.input("ref_index"),
-        "camera_tokens": golden.input("camera_qt") if has_cameras else None,
-        "reference_camera_tokens": golden.input("camera_qt_ref") if has_cameras else None,
+        "camera_tokens": tokens("camera_qt", uses),
+        "reference_camera_tokens": tokens("camera_qt_ref", uses_of_references),
     }
 
 

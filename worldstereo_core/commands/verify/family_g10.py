@@ -25,8 +25,10 @@ from .networks import (
     backbone_tensors,
     build_backbone,
     build_control,
+    camera_tokens,
     control_checkpoint,
     golden_condition,
+    has_references,
     is_vae_file,
 )
 
@@ -77,7 +79,8 @@ def _compare_outputs(golden: Golden, computed: dict[str, Tensor]) -> list[Check]
 
 
 def is_solver(golden: Golden) -> bool:
-    return any(name.endswith(".model_output0") for name in golden.tensors)
+    # Its cases are a list of step tables; a case may bring numbers only.
+    return isinstance(golden.cases, list) and any("flow_shift" in case for case in golden.cases)
 
 
 def is_vae(golden: Golden) -> bool:
@@ -142,7 +145,7 @@ def run_pipeline(golden: Golden) -> dict[str, Tensor]:
     )
     noise = golden.input("latents0")
     condition = pipeline_condition(golden, control, vae, noise.shape[2])
-    guidance = float(golden.manifest["call"].get("guidance_scale", 1.0))
+    guidance = pipeline_guidance(golden)
     computed = {"render_latent": condition.render_latents}
     if condition.reference_latents is not None:
         computed["reference_latent"] = reference_model_input(condition.reference_latents)
@@ -181,15 +184,19 @@ def pipeline_condition(
     """Encode the golden's render and, for a memory model, its references."""
     render_latents = encode_render(vae, pictures(golden.input("render_video")), latent_frames)
     references: dict[str, Tensor] = {}
-    if control.config.takes_references:
+    if has_references(golden):
         references = {
             "reference_latents": vae.encode_keyframes(pictures(golden.input("reference_video"))),
             "reference_index": golden.input("ref_index"),
+            **camera_tokens(golden),
         }
-        if control.config.camera_token_width is not None:
-            references["camera_tokens"] = golden.input("camera_qt")
-            references["reference_camera_tokens"] = golden.input("camera_qt_ref")
     return golden_condition(golden, control, render_latents, **references)
+
+
+def pipeline_guidance(golden: Golden) -> float:
+    """Guidance of the call, else what its pipeline takes by itself: none when distilled."""
+    default = 1.0 if "dmd_steps" in golden.manifest["scheduler_config"] else 5.0
+    return float(golden.manifest["call"].get("guidance_scale", default))
 
 
 def pipeline_schedule(golden: Golden) -> Schedule:

@@ -9,17 +9,17 @@ from torch import Tensor
 from ...model.clip_preprocess import clip_pixels
 from .golden import Golden
 
-INPUT_GLOBS = ("image",)
-_NAME = re.compile(r"pixel_values_rescale([01])(?:_stride(\d+))?")
+INPUT_GLOBS = ("image", "*.image")
+_NAME = re.compile(r"(.*\.)?pixel_values_rescale([01])(?:_stride(\d+))?")
 
 
 def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
     """Every variant that the golden's tensor names ask for."""
-    image = golden.input("image").float() / 255
     computed = {}
     for name in golden.tensors:
         match = _NAME.fullmatch(name)
         if match is not None:
-            stride = int(match[2] or 1)
-            computed[name] = clip_pixels(image, is_rescaled=match[1] == "1")[..., ::stride, ::stride]
+            image = golden.input(f"{match[1] or ''}image").float() / 255
+            stride = int(match[3] or 1)
+            computed[name] = clip_pixels(image, is_rescaled=match[2] == "1")[..., ::stride, ::stride]
     return computed

@@ -18,8 +18,10 @@ from .networks import (
     backbone_tensors,
     build_backbone,
     build_control,
+    camera_tokens,
     control_checkpoint,
     golden_condition,
+    has_references,
     interleaved,
     text_tokens,
     to_batch,
@@ -76,23 +78,18 @@ def forward_with_diffusers(golden: Golden) -> dict[str, Tensor]:
         to_batch(golden.input("image_embeds"), batch),
     )
     references: dict[str, Tensor] = {}
-    if golden.family == 4:
-        references["reference_latents"] = golden.input("reference_latent")[:, :16]
-        references["reference_index"] = golden.input("ref_index")
-        if golden.manifest.get("use_camera_qt", True):
-            references["camera_tokens"] = golden.input("camera_qt")
-            references["reference_camera_tokens"] = golden.input("camera_qt_ref")
+    if has_references(golden):
+        references = {
+            "reference_latents": golden.input("reference_latent")[:, :16],
+            "reference_index": golden.input("ref_index"),
+            **camera_tokens(golden),
+        }
     condition = golden_condition(golden, control, golden.input("render_latent"), **references)
     recorder = Recorder()
     record_positions(recorder, backbone, control, condition, latents)
     time = torch.nn.functional.silu(backbone.embed_time(golden.input("timestep")))
     recorder("timestep_proj", backbone.transformer.condition_embedder.time_proj(time))
-    update_reference = golden.manifest.get("update_ref")
-    computed = {
-        "output": controlled_forward(
-            backbone, control, condition, *inputs, update_reference=update_reference, probe=recorder
-        )
-    }
+    computed = {"output": controlled_forward(backbone, control, condition, *inputs, probe=recorder)}
     if "output_backbone_only" in golden.tensors:
         bare = build_backbone(golden, base)
         computed["output_backbone_only"] = controlled_forward(bare, None, None, *inputs)

@@ -58,10 +58,15 @@ def control_checkpoint(golden: Golden, case: str | None = None, **settings: Any)
         config = {**config, "controlnet_cfg": {**config["controlnet_cfg"], **settings}}
     else:
         config = {**config, **settings}
+    overrides = {"reference_update": golden.manifest.get("update_ref")}
+    if has_references(golden) and "dmd_steps" not in config:
+        # The golden knows better than the file's camera embedding, which a memory model may lack.
+        overrides["variant"] = "memory"
     return checkpoint_from_tensors(
         read_merged(split_weights(golden, case)[1]),
         config,
         settings_source="the manifest",
+        overrides=overrides,
         source=golden.name,
     )
 
@@ -108,6 +113,24 @@ def text_tokens(golden: Golden, name: str, batch: int) -> Tensor:
 def to_batch(tensor: Tensor, batch: int) -> Tensor:
     """Repeat a batch of 1 to ``batch``."""
     return tensor if tensor.shape[0] == batch else tensor.expand(batch, *tensor.shape[1:])
+
+
+def has_references(golden: Golden) -> bool:
+    """Whether a whole-model golden belongs to a memory model, whatever its configuration calls it."""
+    is_reference_pipeline = "Ref" in golden.manifest.get("what", "")
+    return golden.family == 4 or "reference_latent" in golden.tensors or is_reference_pipeline
+
+
+def camera_tokens(golden: Golden) -> dict[str, Tensor]:
+    """The camera tokens that a memory golden was made with; either part may have been left out."""
+    uses = golden.manifest.get("use_camera_qt", True)
+    wanted = {
+        "camera_tokens": ("camera_qt", uses),
+        "reference_camera_tokens": ("camera_qt_ref", golden.manifest.get("use_camera_qt_ref", uses)),
+    }
+    return {
+        field: golden.input(name) for field, (name, used) in wanted.items() if used and golden.has_input(name)
+    }
 
 
 def golden_condition(
