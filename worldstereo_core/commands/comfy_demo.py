@@ -13,7 +13,7 @@ from typing import Any
 from ..adapters.comfy.environment import find_comfyui, why_not_found
 from ..checks import WorldStereoError
 from .comfy_prompt import Prompt, workflow_to_prompt
-from .comfy_server import ComfyServer, NodeError, Run, SubmitError
+from .comfy_server import ComfyServer, NodeError, Run, ServerDied, SubmitError
 from .comfy_stand_ins import DEV_NODES, SmallRun, shrink, write_tiny_weights
 from .outcome import CannotRun
 from .staging import staged_folder
@@ -93,7 +93,7 @@ def _draw_room(path: Path, size: SmallRun) -> None:
 def _start(server: ComfyServer) -> None:
     try:
         server.wait_until_up()
-    except RuntimeError as error:
+    except ServerDied as error:
         raise CannotRun(f"demo --comfy: {error}") from error
 
 
@@ -106,7 +106,7 @@ def _run(server: ComfyServer, prompt: Prompt) -> Run:
             return server.run(prompt, timeout=60 * MINUTES, waiting=clock.refresh)
         except SubmitError as error:
             raise WorldStereoError(f"demo --comfy: ComfyUI refused the workflow: {error}") from error
-        except (NodeError, TimeoutError, urllib.error.URLError, RuntimeError) as error:
+        except (NodeError, ServerDied, TimeoutError, urllib.error.URLError) as error:
             raise WorldStereoError(f"demo --comfy: {error}") from error
 
 

@@ -46,6 +46,10 @@ class NodeError(RuntimeError):
     """A node raised while a prompt ran."""
 
 
+class ServerDied(RuntimeError):
+    """The server ended or did not answer; the text holds the end of its log."""
+
+
 class ComfyServer:
     """One running server.
 
@@ -96,17 +100,17 @@ class ComfyServer:
         )
 
     def wait_until_up(self, timeout: float = 180) -> None:
-        """Wait for the first answer. Raises RuntimeError with the end of the log if none comes."""
+        """Wait for the first answer. Raises ServerDied if none comes."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if self._process.poll() is not None:
-                raise RuntimeError(f"ComfyUI stopped while starting:\n{self.log()[-4000:]}")
+                raise ServerDied(f"ComfyUI stopped while starting:\n{self.log()[-4000:]}")
             try:
                 self.get("/system_stats")
                 return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.2)
-        raise RuntimeError(f"ComfyUI did not answer within {timeout:.0f} s:\n{self.log()[-4000:]}")
+        raise ServerDied(f"ComfyUI did not answer within {timeout:.0f} s:\n{self.log()[-4000:]}")
 
     def stop(self) -> None:
         """End the server; safe to call twice."""
@@ -187,7 +191,7 @@ class ComfyServer:
                     messages.get("execution_cached", {}).get("nodes", []),
                 )
             if not self.is_alive():
-                raise RuntimeError(f"ComfyUI died while running a prompt:\n{self.log()[-4000:]}")
+                raise ServerDied(f"ComfyUI died while running a prompt:\n{self.log()[-4000:]}")
             if waiting is not None:
                 waiting()
             time.sleep(0.1)
