@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is loaded: waiting threads sleep instead of spinning, so that tests share a machine well.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 ROOT = Path(__file__).resolve().parents[1]
 SKIP_MARKERS = {"comfy": "ComfyUI", "shared": "shared data", "browser": "browser", "gpu": "GPU"}
 

@@ -39,6 +39,9 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors of the input become one readable line."""
     args = make_parser().parse_args(arguments)
+    # Before torch is loaded: threads that wait for one another sleep. By default they spin, which on a busy
+    # machine costs several times the work itself.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     # diffusers complains while it is imported on a machine without CUDA.
     warnings.filterwarnings("ignore", message="CUDA is not available", category=UserWarning)

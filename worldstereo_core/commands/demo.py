@@ -14,8 +14,8 @@ cores.
 Tiny random weights cannot draw pictures: the clips are noise. What is real is all around them: renders, hole
 masks, cameras, references, the growing point cloud.
 
-Writes clip_01.mp4, clip_02.mp4, contact_sheet.png, world.ply, memory.safetensors, report.json, and the room
-itself as scene/image.png, scene/depth.npz and scene/camera.json, ready for the render command."""
+Writes clip_01.mp4, clip_02.mp4, contact_sheet.png, world.ply, report.json, and the room itself as
+scene/image.png, scene/depth.npz and scene/camera.json, ready for the render command."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

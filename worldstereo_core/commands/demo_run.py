@@ -23,11 +23,12 @@ from ..formats.images import write_png
 from ..formats.ply import write_ply
 from ..formats.video import write_mp4
 from ..geometry.cameras import Cameras
+from ..geometry.pictures import fit_pictures
 from ..geometry.trajectory import Trajectory, build_trajectory
 from ..memory.memory import GeometricMemory, initialise_memory
-from ..memory.storage import save_memory
 from ..memory.update import UpdateReport
 from ..model.tiny import IMAGE_WIDTH, TEXT_WIDTH, write_tiny_models
+from ..sizes import sample_align_frames
 from .clips import Clip, Engine, make_clip
 from .contact_sheet import Row, contact_sheet
 from .demo_scene import cast_depth, draw_view, start_camera
@@ -41,6 +42,9 @@ WARNING = (
     "references and the point cloud are real."
 )
 SHEET_COLUMNS = 5
+# The picture and the memory are this many times finer than the clips: on small pictures the edge filter takes
+# every slanted surface for an edge, while small clips are what two cores can do.
+PHOTO_SCALE = 3
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,13 @@ def run_demo(output: Path, height: int, width: int, num_frames: int) -> int:
     print(WARNING)
     start = time.perf_counter()
     seconds: dict[str, float] = {}
-    w2c, K = start_camera(height, width)
-    image, depth = draw_view(w2c, K, height, width), cast_depth(w2c, K, height, width)
+    photo = PHOTO_SCALE * height, PHOTO_SCALE * width
+    w2c, K = start_camera(*photo)
+    image, depth = draw_view(w2c, K, *photo), cast_depth(w2c, K, *photo)
     seconds["draw the room"] = time.perf_counter() - start
-    print(f"drew a room, {height} x {width} (height x width), with exact depth")
+    print(
+        f"drew a room, {photo[0]} x {photo[1]} (height x width), with exact depth; clips: {height} x {width}"
+    )
 
     with tempfile.TemporaryDirectory(prefix="worldstereo-demo-") as folder:
         before = time.perf_counter()
@@ -75,7 +82,7 @@ def run_demo(output: Path, height: int, width: int, num_frames: int) -> int:
         for number, (preset, amount) in enumerate(PATHS, start=1):
             trajectory = build_trajectory(
                 preset,
-                start=(w2c, K),
+                start=start_camera(height, width),
                 height=height,
                 width=width,
                 amount_deg=amount,
@@ -87,12 +94,11 @@ def run_demo(output: Path, height: int, width: int, num_frames: int) -> int:
 
     report = _report(image, memory, steps, seconds, time.perf_counter() - start)
     with staged_folder(output) as stage:
-        _write_scene(stage / "scene", image, depth, K, w2c, steps[0].trajectory.cameras)
+        _write_scene(stage / "scene", image, depth, K, w2c, steps[0].trajectory.cameras.resized(*photo))
         for number, step in enumerate(steps, start=1):
             write_mp4(stage / f"clip_{number:02d}.mp4", step.clip.frames, fps=FRAMES_PER_SECOND)
         write_png(stage / "contact_sheet.png", _sheet(image, steps))
         write_ply(stage / "world.ply", memory.points)
-        save_memory(stage / "memory.safetensors", memory)
         (stage / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     print(
         f"{output}: clip_01.mp4, clip_02.mp4, contact_sheet.png, world.ply "
@@ -107,15 +113,14 @@ def _one_clip(
 ) -> tuple[GeometricMemory, Step]:
     clip = make_clip(engine, memory, trajectory, generator, name)
     before = time.perf_counter()
-    cameras = clip.cameras
-    depths = torch.stack(
-        [
-            cast_depth(w2c, K, cameras.height, cameras.width)
-            for w2c, K in zip(cameras.w2c, cameras.K, strict=True)
-        ]
-    )
+    height, width = memory.views[0].height, memory.views[0].width
+    cameras = clip.cameras.resized(height, width)
     keep = min(8, len(clip.frames) - 1)
-    memory, report = memory.update(clip.frames, cameras, depths, keep_frames=keep, clip_name=name)
+    depths = torch.zeros(len(clip.frames), height, width)
+    for frame in sample_align_frames(len(clip.frames), keep):
+        depths[frame] = cast_depth(cameras.w2c[frame], cameras.K[frame], height, width)
+    frames = fit_pictures(clip.frames, height, width, "stretch")
+    memory, report = memory.update(frames, cameras, depths, keep_frames=keep, clip_name=name)
     print(f"{trajectory.name}: {report.text}")
     counts = memory.points.num_points, len(memory.views)
     return memory, Step(trajectory, clip, report, *counts, time.perf_counter() - before)
@@ -174,7 +179,8 @@ def _report(
             "machine": f"{platform.system()} {platform.machine()}",
             "threads": torch.get_num_threads(),
         },
-        "size": {"height": image.shape[-2], "width": image.shape[-1]},
+        "picture": {"height": image.shape[-2], "width": image.shape[-1]},
+        "clip": {"height": steps[0].trajectory.height, "width": steps[0].trajectory.width},
         "clips": [
             {
                 "name": step.report.clip_name,

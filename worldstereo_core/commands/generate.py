@@ -5,8 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .model_folder import LAYOUT
 from .render import add_png_scale, add_render_options
+
+LAYOUT = """\
+FOLDER may be ComfyUI's models folder, or a folder with
+  model.safetensors + config.json   the WorldStereo file (or worldstereo/<name>.safetensors, or
+                                    worldstereo/<name>/model.safetensors + config.json)
+  backbone.safetensors              Wan 2.1 I2V 14B 480P (or diffusion_models/*.safetensors); not needed when
+                                    the WorldStereo file is complete, as memory-dmd is
+  vae.safetensors                   wan_2.1_vae.safetensors (or vae/*.safetensors)
+  text_encoder/ tokenizer/          of the diffusers repository Wan2.1-I2V-14B-480P-Diffusers, for --prompt
+  image_encoder/                    likewise, CLIP vision
+  null_context.safetensors          stands in for the encoders (tiny models): text_embeds, image_embeds,
+                                    negative_embeds"""
 
 DESCRIPTION = f"""\
 Generate one clip per camera path from a photo and its depth, clip after clip in one growing memory, and write

@@ -5,19 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from .generate import LAYOUT
 from .outcome import CannotRun
-
-LAYOUT = """\
-FOLDER may be ComfyUI's models folder, or a folder with
-  model.safetensors + config.json   the WorldStereo file (or worldstereo/<name>.safetensors, or
-                                    worldstereo/<name>/model.safetensors + config.json)
-  backbone.safetensors              Wan 2.1 I2V 14B 480P (or diffusion_models/*.safetensors); not needed when
-                                    the WorldStereo file is complete, as memory-dmd is
-  vae.safetensors                   wan_2.1_vae.safetensors (or vae/*.safetensors)
-  text_encoder/ tokenizer/          of the diffusers repository Wan2.1-I2V-14B-480P-Diffusers, for --prompt
-  image_encoder/                    likewise, CLIP vision
-  null_context.safetensors          stands in for the encoders (tiny models): text_embeds, image_embeds,
-                                    negative_embeds"""
 
 
 @dataclass(frozen=True)

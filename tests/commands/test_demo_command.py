@@ -1,0 +1,81 @@
+"""demo: a small run of it, and the drawn room behind it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from worldstereo_core.__main__ import main
+from worldstereo_core.commands.contact_sheet import Row, contact_sheet
+from worldstereo_core.commands.demo_scene import SHAPES, cast_depth, draw_view, start_camera
+from worldstereo_core.formats.images import read_image
+from worldstereo_core.formats.ply import read_ply
+from worldstereo_core.formats.video import read_mp4
+from worldstereo_core.geometry.cameras import unproject
+from worldstereo_core.geometry.trajectory import build_trajectory
+
+
+def test_depth_of_the_back_wall_is_its_distance_along_the_axis():
+    # The camera stands at z = -1.3, the wall with the pictures at z = 5.2; a ray just over the sofa meets it.
+    w2c, K = start_camera(48, 80)
+    depth = cast_depth(w2c, K, 48, 80)
+    assert depth[16, 26] == pytest.approx(6.5, abs=1e-4)
+    assert float(depth.min()) > 2.5 and float(depth.max()) == pytest.approx(6.5, abs=1e-4)
+
+
+def test_points_of_two_views_lie_on_the_same_surfaces():
+    w2c, K = start_camera(32, 48)
+    path = build_trajectory("orbit right", start=(w2c, K), height=32, width=48, num_frames=2, pivot_depth=4.6)
+    depth = cast_depth(path.w2c[1], path.K[1], 32, 48)
+    world = unproject(depth[None], path.K[1:], path.w2c[1:])[0].reshape(-1, 3)
+    # From a point on a surface, a step back towards the camera leaves it, and the way there is free again.
+    camera = torch.linalg.inv(path.w2c[1])[:3, 3]
+    back = camera + 0.9 * (world - camera)
+    for shape in SHAPES[1:]:
+        hit = shape.hit(camera.expand_as(back), back - camera)
+        assert (hit > 1.0).all()
+
+
+def test_the_drawing_is_the_same_every_time():
+    w2c, K = start_camera(16, 24)
+    first, second = (draw_view(w2c, K, 16, 24, samples=2) for _ in range(2))
+    assert torch.equal(first, second) and float(first.min()) >= 0 and float(first.max()) <= 1
+    assert float(first.std()) > 0.1
+
+
+def test_sheet_is_as_wide_as_its_widest_row_and_shows_the_frames():
+    red = torch.zeros(2, 3, 10, 20)
+    red[:, 0] = 1
+    sheet = contact_sheet("title", [Row("a", "note", red), Row("b", "", red[:1], ("frame 0",))], "foot", 40)
+    assert sheet.shape[0] == 3 and float(sheet.min()) >= 0 and float(sheet.max()) <= 1
+    is_red = (sheet[0] == 1) & (sheet[1] == 0) & (sheet[2] == 0)
+    assert int(is_red.sum()) == 3 * 40 * 20
+
+
+def test_demo_makes_two_clips_a_sheet_a_world_and_a_report(tmp_path: Path, capsys):
+    pytest.importorskip("diffusers")
+    out = tmp_path / "demo"
+    assert main(["demo", "--output", str(out), "--size", "32x48", "--frames", "3"]) == 0
+    assert read_mp4(out / "clip_01.mp4").shape == read_mp4(out / "clip_02.mp4").shape == (3, 3, 32, 48)
+    report = json.loads((out / "report.json").read_text())
+    points = report["points"]
+    assert points["clip_01"] > 0 and points["clip_02"] > 0
+    assert read_ply(out / "world.ply").num_points == points["total"] == sum(points.values()) - points["total"]
+    assert report["seconds"]["total"] > 0 and report["peak_memory_mb"] > 0
+    assert read_image(out / "contact_sheet.png").shape[0] == 3
+    assert "cannot draw pictures" in capsys.readouterr().out and "cannot draw pictures" in report["note"]
+
+
+def test_the_demos_scene_can_be_rendered(tmp_path: Path):
+    pytest.importorskip("diffusers")
+    assert main(["demo", "--output", str(tmp_path / "demo"), "--size", "32x48", "--frames", "3"]) == 0
+    scene = tmp_path / "demo" / "scene"
+    files = ["--image", "image.png", "--depth", "depth.npz", "--camera", "camera.json"]
+    command = [part if part.startswith("--") else str(scene / part) for part in files]
+    assert main(["render", *command, "--output", str(tmp_path / "render")]) == 0
+    photo, first = read_image(scene / "image.png"), read_image(tmp_path / "render" / "frame_0000.png")
+    holes = read_image(tmp_path / "render" / "mask_0000.png")[0] > 0
+    assert (photo - first).abs().amax(0)[~holes].max() < 0.02
