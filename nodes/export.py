@@ -88,8 +88,7 @@ class ExportPointCloud(io.ComfyNode):
         if points.num_points == 0:
             raise WorldStereoError(
                 f"min_confidence: none of the {memory.points.num_points:,} points reaches "
-                "{min_confidence:g}, "
-                "expected at least one. Lower it."
+                f"{min_confidence:g}, expected at least one. Lower it."
             )
         points = recoloured(points, COLOURS[colours])
         file = BytesIO()
