@@ -63,11 +63,9 @@ class BuildTrajectory(io.ComfyNode):
             display_name="Build Camera Trajectory",
             category="WorldStereo/camera",
             description=(
-                "A camera move from a preset. Directions are the camera's: orbit right moves the camera "
-                "to the "
-                "right around the scene, pan right turns it right. The plot shows the move from above and "
-                "from "
-                "the side: start green, end red."
+                "A camera move from a preset. Directions are the camera's: orbit right moves the camera to "
+                "the right around the scene, pan right turns it right. The plot shows the move from above "
+                "and from the side: start green, end red."
             ),
             search_aliases=["camera path", "camera motion", "orbit", "dolly", "pan", "truck", "arc", "zoom"],
             is_output_node=True,
@@ -76,9 +74,9 @@ class BuildTrajectory(io.ComfyNode):
                     "preset",
                     options=list(PRESETS),
                     default="orbit right",
-                    tooltip="The move. dolly, truck and pedestal travel; pan, tilt and roll turn in "
-                    "place; orbit "
-                    "travels around the pivot and keeps looking at it; zoom changes the focal length only.",
+                    tooltip="The move. dolly, truck and pedestal travel; pan, tilt and roll turn in place; "
+                    "orbit travels around the pivot and keeps looking at it; zoom changes the focal length "
+                    "only.",
                 ),
                 io.Float.Input(
                     "amount_deg",
@@ -88,8 +86,7 @@ class BuildTrajectory(io.ComfyNode):
                     max=360.0,
                     step=0.5,
                     tooltip="How far the camera turns or orbits from first to last frame, degrees. Not "
-                    "used by "
-                    "static, dolly, truck, pedestal, spiral and zoom.",
+                    "used by static, dolly, truck, pedestal, spiral and zoom.",
                 ),
                 io.Float.Input(
                     "distance",
@@ -98,8 +95,8 @@ class BuildTrajectory(io.ComfyNode):
                     max=100.0,
                     step=0.01,
                     tooltip="How far dolly, truck, pedestal and spiral travel, in units of the memory's "
-                    "median "
-                    "depth (0.5 = half way to the middle of the scene), or in scene units if `unit` says so.",
+                    "median depth (0.5 = half way to the middle of the scene), or in scene units if `unit` "
+                    "says so.",
                 ),
                 io.Combo.Input(
                     "easing",
@@ -113,8 +110,8 @@ class BuildTrajectory(io.ComfyNode):
                     default=21,
                     min=1,
                     max=1024,
-                    tooltip="Frames of the trajectory. A released WorldStereo clip has 21 key frames; Uni3C "
-                    "files take 81.",
+                    tooltip="Frames of the trajectory. A released WorldStereo clip has 21 key frames; "
+                    "Uni3C files take 81.",
                 ),
                 io.Float.Input(
                     "focal_end",
@@ -123,8 +120,8 @@ class BuildTrajectory(io.ComfyNode):
                     min=0.1,
                     max=10.0,
                     step=0.01,
-                    tooltip="Focal length of the last frame as a multiple of the first: 2 = zoomed in twice, "
-                    "1 = no zoom. With a zoom preset 1 means the preset's own 1.5.",
+                    tooltip="Focal length of the last frame as a multiple of the first: 2 = zoomed in "
+                    "twice, 1 = no zoom. With a zoom preset 1 means the preset's own 1.5.",
                 ),
                 io.Int.Input(
                     "width",
@@ -133,8 +130,7 @@ class BuildTrajectory(io.ComfyNode):
                     max=8192,
                     step=16,
                     tooltip="Width of the clip in pixels, a multiple of 16. 0 takes the memory's picture "
-                    "size "
-                    "(768 without a memory).",
+                    "size (768 without a memory).",
                 ),
                 io.Int.Input(
                     "height",
@@ -143,15 +139,14 @@ class BuildTrajectory(io.ComfyNode):
                     max=8192,
                     step=16,
                     tooltip="Height of the clip in pixels, a multiple of 16. 0 takes the memory's picture "
-                    "size "
-                    "(480 without a memory).",
+                    "size (480 without a memory).",
                 ),
                 MemorySocket.Input(
                     "memory",
                     optional=True,
                     tooltip="Gives the start camera (that of the input picture), its field of view, the "
-                    "pivot at "
-                    "the median depth, and the scale of distances. Without it the median depth counts as 1.",
+                    "pivot at the median depth, and the scale of distances. Without it the median depth "
+                    "counts as 1.",
                 ),
                 TrajectorySocket.Input(
                     "continue_from",
@@ -187,8 +182,7 @@ class BuildTrajectory(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="What `distance` is measured in. Scene units are metres when the depth came "
-                    "from a "
-                    "metric estimator such as MoGe 2.",
+                    "from a metric estimator such as MoGe 2.",
                 ),
             ],
             outputs=[

@@ -57,8 +57,8 @@ class LoadTrajectory(io.ComfyNode):
                 io.Combo.Input(
                     "file",
                     options=list_files(CAMERA_EXTENSIONS),
-                    tooltip="Camera file in ComfyUI's input folder, or one saved to the output folder. "
-                    "For COLMAP choose images.txt or images.bin.",
+                    tooltip="Camera file in ComfyUI's input folder, or one saved to the output folder. For "
+                    "COLMAP choose images.txt or images.bin.",
                 ),
                 io.Int.Input(
                     "frames",
@@ -83,8 +83,8 @@ class LoadTrajectory(io.ComfyNode):
                     min=0,
                     max=8192,
                     step=16,
-                    tooltip="Height of the clip in pixels, a multiple of 16; intrinsics are scaled. 0 keeps "
-                    "the file's. Formats without a size (.chan, most glTF and USD) need it.",
+                    tooltip="Height of the clip in pixels, a multiple of 16; intrinsics are scaled. 0 "
+                    "keeps the file's. Formats without a size (.chan, most glTF and USD) need it.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -125,8 +125,8 @@ class LoadTrajectory(io.ComfyNode):
                     step=0.0001,
                     optional=True,
                     advanced=True,
-                    tooltip="Scene units per unit of the file, e.g. 0.01 for centimetres into metres. "
-                    "0 = what the file says, else 1.",
+                    tooltip="Scene units per unit of the file, e.g. 0.01 for centimetres into metres. 0 = "
+                    "what the file says, else 1.",
                 ),
             ],
             outputs=[
@@ -212,8 +212,8 @@ class SaveTrajectory(io.ComfyNode):
                     "format",
                     options=list(WRITABLE),
                     default="camera_json",
-                    tooltip="File format. camera_json keeps everything and is what the released WorldStereo "
-                    "reads; colmap writes a folder; alembic needs the package alembic3d.",
+                    tooltip="File format. camera_json keeps everything and is what the released "
+                    "WorldStereo reads; colmap writes a folder; alembic needs the package alembic3d.",
                 ),
                 io.Float.Input(
                     "sensor_width_mm",

@@ -92,8 +92,7 @@ class FitImage(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="crop keeps proportions and cuts what is over, evenly. stretch keeps "
-                    "everything and "
-                    "distorts a little, as the released code does.",
+                    "everything and distorts a little, as the released code does.",
                 ),
             ],
             outputs=[
@@ -130,8 +129,7 @@ class EncodeClipVision(io.ComfyNode):
                     options=["standard", "official"],
                     default="standard",
                     tooltip="standard: as core does. official: as the released code, which does not scale "
-                    "pixels "
-                    "to 0 to 1 before normalising (only to reproduce its results).",
+                    "pixels to 0 to 1 before normalising (only to reproduce its results).",
                 ),
             ],
             outputs=[
@@ -158,8 +156,7 @@ class EncodeFirstFrame(io.ComfyNode):
             category="WorldStereo/generate",
             description=(
                 "Prepares prompts and an empty clip of key frames that starts with the picture. Takes the "
-                "place "
-                "of WanImageToVideo. The clip's size is the picture's."
+                "place of WanImageToVideo. The clip's size is the picture's."
             ),
             search_aliases=["image to video", "i2v", "start image", "key frames", "wan image to video"],
             inputs=[
@@ -179,8 +176,8 @@ class EncodeFirstFrame(io.ComfyNode):
                     options=["full_vae", "first_frame_only"],
                     default="full_vae",
                     tooltip="How the first frame is encoded; the loader's report names the right one. "
-                    "full_vae: as "
-                    "a video that goes on in grey. first_frame_only: alone, and one grey frame repeated.",
+                    "full_vae: as a video that goes on in grey. first_frame_only: alone, and one grey "
+                    "frame repeated.",
                 ),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output",
@@ -244,15 +241,13 @@ class EncodeControl(io.ComfyNode):
                     min=2,
                     max=1024,
                     tooltip="Key frames of the clip, as in WorldStereo Image to Key Frames. A longer "
-                    "render or "
-                    "trajectory is sampled down to it, and that is said.",
+                    "render or trajectory is sampled down to it, and that is said.",
                 ),
                 ReferencesSocket.Input(
                     "references",
                     optional=True,
                     tooltip="Views for memory files. Without them a memory file takes the first render as "
-                    "its "
-                    "only reference; camera files ignore them.",
+                    "its only reference; camera files ignore them.",
                 ),
                 io.Combo.Input(
                     "tiled",

@@ -42,8 +42,7 @@ class ExportPointCloud(io.ComfyNode):
                     options=list(UP_AXES),
                     default="Y up",
                     tooltip="Which way is up in the file. Y up: ComfyUI's preview, Unity, glTF; Z up: "
-                    "Blender, "
-                    "Unreal; Y down: camera convention, unchanged.",
+                    "Blender, Unreal; Y down: camera convention, unchanged.",
                 ),
                 io.Combo.Input(
                     "colours",
@@ -65,8 +64,7 @@ class ExportPointCloud(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="Also write the file, under this name below ComfyUI's output folder; a number "
-                    "is added. "
-                    "Empty: nothing is written.",
+                    "is added. Empty: nothing is written.",
                 ),
             ],
             outputs=[

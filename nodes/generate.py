@@ -121,8 +121,9 @@ class MakeSigmas(io.ComfyNode):
             display_name="WorldStereo Sigmas",
             category="WorldStereo/generate",
             description=(
-                "The noise levels the released models were made for. few-step (DMD): 4 steps, for memory-dmd "
-                "with Euler at CFG 1. flow (UniPC): 40 steps, for camera and memory with Flow UniPC Sampler."
+                "The noise levels the released models were made for. few-step (DMD): 4 steps, for "
+                "memory-dmd with Euler at CFG 1. flow (UniPC): 40 steps, for camera and memory with Flow "
+                "UniPC Sampler."
             ),
             search_aliases=["scheduler", "dmd", "unipc", "sigmas", "shift"],
             inputs=[
@@ -131,8 +132,7 @@ class MakeSigmas(io.ComfyNode):
                     options=[DMD, FLOW, FROM_CONTROL],
                     default=DMD,
                     tooltip="Which schedule. from control takes schedule, steps, shift and start from the "
-                    "file "
-                    "(wire control).",
+                    "file (wire control).",
                 ),
                 io.Int.Input(
                     "steps",

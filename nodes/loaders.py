@@ -28,8 +28,8 @@ class LoadModel(io.ComfyNode):
             display_name="Load WorldStereo Model",
             category="WorldStereo/loaders",
             description=(
-                "Loads a WorldStereo file and, where the file is not a complete model, puts it on a Wan 2.1 "
-                "image-to-video backbone. The report says what was loaded and which settings suit it."
+                "Loads a WorldStereo file and, where the file is not a complete model, puts it on a Wan "
+                "2.1 image-to-video backbone. The report says what was loaded and which settings suit it."
             ),
             search_aliases=["worldstereo", "wan camera control", "world model", "loader", "checkpoint"],
             inputs=[
@@ -38,8 +38,8 @@ class LoadModel(io.ComfyNode):
                     options=["none", *folder_paths.get_filename_list("diffusion_models")],
                     default="none",
                     tooltip="Wan 2.1 I2V 14B file in models/diffusion_models that the WorldStereo file is "
-                    "laid "
-                    'over. "none" for a complete file such as memory-dmd (it brings its own backbone).',
+                    'laid over. "none" for a complete file such as memory-dmd (it brings its own '
+                    "backbone).",
                 ),
                 io.Combo.Input(
                     "worldstereo",
@@ -51,8 +51,8 @@ class LoadModel(io.ComfyNode):
                     "weight_dtype",
                     options=list(WEIGHT_DTYPES),
                     default="default",
-                    tooltip="How the backbone's weights are kept in memory. default: as in the file "
-                    "(bf16: about 2 bytes per weight); fp8 halves that and loses a little precision.",
+                    tooltip="How the backbone's weights are kept in memory. default: as in the file (bf16: "
+                    "about 2 bytes per weight); fp8 halves that and loses a little precision.",
                 ),
                 io.Combo.Input(
                     "variant",
@@ -82,8 +82,7 @@ class LoadModel(io.ComfyNode):
                 io.String.Output(
                     "report",
                     tooltip="Short sentences: what was loaded, what was assumed, which mode, steps, shift "
-                    "and "
-                    "CFG suit the file.",
+                    "and CFG suit the file.",
                 ),
             ],
         )
@@ -125,8 +124,8 @@ class LoadDepth(io.ComfyNode):
                 io.Combo.Input(
                     "file",
                     options=list_files(DEPTH_EXTENSIONS),
-                    tooltip="Depth file in ComfyUI's input folder. NPZ may carry depth, K (pixels) and w2c; "
-                    "the other formats carry depth alone. 0 and non-finite values mean no data.",
+                    tooltip="Depth file in ComfyUI's input folder. NPZ may carry depth, K (pixels) and "
+                    "w2c; the other formats carry depth alone. 0 and non-finite values mean no data.",
                 ),
                 io.Float.Input(
                     "scale",
@@ -141,8 +140,9 @@ class LoadDepth(io.ComfyNode):
                     "kind",
                     options=["depth", "disparity", "distance"],
                     default="depth",
-                    tooltip="depth: straight ahead of the camera (z). disparity: 1 / depth, near is bright. "
-                    "distance: along the line of sight, as some renderers save it (needs a field of view).",
+                    tooltip="depth: straight ahead of the camera (z). disparity: 1 / depth, near is "
+                    "bright. distance: along the line of sight, as some renderers save it (needs a field "
+                    "of view).",
                 ),
                 io.Float.Input(
                     "fov_deg",
@@ -151,9 +151,8 @@ class LoadDepth(io.ComfyNode):
                     min=0.0,
                     max=179.0,
                     step=0.1,
-                    tooltip="Horizontal field of view of the camera in degrees. 0 takes K from the file; "
-                    "a file "
-                    "without K then leaves it to the node that uses the geometry.",
+                    tooltip="Horizontal field of view of the camera in degrees. 0 takes K from the file; a "
+                    "file without K then leaves it to the node that uses the geometry.",
                 ),
             ],
             outputs=[

@@ -32,8 +32,7 @@ class CreateMemory(io.ComfyNode):
             category="WorldStereo/memory",
             description=(
                 "Lifts a picture into a coloured point cloud and starts the memory of the world with it. "
-                "Depth "
-                "comes from MoGe, Depth Anything 3, a depth file, or a depth picture."
+                "Depth comes from MoGe, Depth Anything 3, a depth file, or a depth picture."
             ),
             search_aliases=["point cloud", "worldstereo memory", "lift image", "depth to points", "3d cache"],
             inputs=[
@@ -45,8 +44,8 @@ class CreateMemory(io.ComfyNode):
                     "geometry",
                     types=[MogeGeometrySocket, Da3GeometrySocket, io.Image],
                     tooltip="Depth of the same picture at the same size: MoGe or Depth Anything 3 "
-                    "geometry, Load "
-                    "Depth Map, or a depth picture (then set the field of view). Scene units.",
+                    "geometry, Load Depth Map, or a depth picture (then set the field of view). Scene "
+                    "units.",
                 ),
                 io.Float.Input(
                     "fov_deg",
@@ -64,8 +63,7 @@ class CreateMemory(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip="Points on depth edges are dropped: higher drops more, 0 keeps all. No unit; "
-                    "0.35 is "
-                    "the released value.",
+                    "0.35 is the released value.",
                 ),
                 io.Float.Input(
                     "far_contraction",
@@ -74,15 +72,14 @@ class CreateMemory(io.ComfyNode):
                     min=0.0,
                     max=1000.0,
                     step=0.5,
-                    tooltip="Depth beyond this many median depths is pulled in, to at most twice as far. "
-                    "0 = off.",
+                    tooltip="Depth beyond this many median depths is pulled in, to at most twice as far. 0 "
+                    "= off.",
                 ),
                 io.Mask.Input(
                     "sky",
                     optional=True,
-                    tooltip="Pixels to leave out of the cloud, 1 = sky. Without it the geometry's own "
-                    "mask or sky "
-                    "is used.",
+                    tooltip="Pixels to leave out of the cloud, 1 = sky. Without it the geometry's own mask "
+                    "or sky is used.",
                 ),
                 io.Combo.Input(
                     "edge_mode",
@@ -91,8 +88,7 @@ class CreateMemory(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="masked: depth edges are removed among pixels with data. official: as the "
-                    "released "
-                    "code, which finds no edges once one pixel has no depth.",
+                    "released code, which finds no edges once one pixel has no depth.",
                 ),
                 io.Combo.Input(
                     "depth_kind",
@@ -101,8 +97,7 @@ class CreateMemory(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="What a depth picture's values mean: depth (far is bright) or disparity = 1 / "
-                    "depth "
-                    "(near is bright). Not used for MoGe and Depth Anything geometry.",
+                    "depth (near is bright). Not used for MoGe and Depth Anything geometry.",
                 ),
             ],
             outputs=[
@@ -154,8 +149,7 @@ class UpdateMemory(io.ComfyNode):
             category="WorldStereo/memory",
             description=(
                 "Adds a finished clip to the memory, so that the next clip agrees with it: some frames "
-                "join the "
-                "bank of views, and with depth of the frames their points join the cloud."
+                "join the bank of views, and with depth of the frames their points join the cloud."
             ),
             search_aliases=["add clip", "grow memory", "merge point cloud", "worldstereo memory"],
             inputs=[
@@ -168,8 +162,7 @@ class UpdateMemory(io.ComfyNode):
                     min=1,
                     max=256,
                     tooltip="How many frames of the clip are kept, spread evenly, the last one always. "
-                    "Frame 0 "
-                    "repeats the start and is not kept.",
+                    "Frame 0 repeats the start and is not kept.",
                 ),
                 io.String.Input(
                     "clip_name",
@@ -181,8 +174,7 @@ class UpdateMemory(io.ComfyNode):
                     types=[MogeGeometrySocket, Da3GeometrySocket],
                     optional=True,
                     tooltip="Depth of the same frames. It is brought to the memory's scale (scene units) "
-                    "by what "
-                    "both see. Without it views are added and no points.",
+                    "by what both see. Without it views are added and no points.",
                 ),
             ],
             outputs=[

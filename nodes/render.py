@@ -25,7 +25,8 @@ class RenderMemory(io.ComfyNode):
             category="WorldStereo/memory",
             description=(
                 "Draws the memory's points as every camera of the trajectory sees them. This very render "
-                "steers the model, so look at it before sampling: what is grey here is made up by the model."
+                "steers the model, so look at it before sampling: what is grey here is made up by the "
+                "model."
             ),
             search_aliases=["point render", "warp", "preview path", "control video", "hole mask"],
             is_output_node=True,
@@ -48,8 +49,8 @@ class RenderMemory(io.ComfyNode):
                     default=8,
                     min=1,
                     max=64,
-                    tooltip="How many of the nearest points are blended in one pixel. 20 equals the released "
-                    "single-picture renders; more is slower.",
+                    tooltip="How many of the nearest points are blended in one pixel. 20 equals the "
+                    "released single-picture renders; more is slower.",
                 ),
                 io.Float.Input(
                     "min_confidence",
@@ -63,8 +64,7 @@ class RenderMemory(io.ComfyNode):
                     "first_frame",
                     optional=True,
                     tooltip="Picture put in place of frame 0, whose holes are then cleared. Wire the "
-                    "clip's start "
-                    "picture at the trajectory's size.",
+                    "clip's start picture at the trajectory's size.",
                 ),
             ],
             outputs=[
@@ -140,8 +140,7 @@ class RetrieveReferences(io.ComfyNode):
                     min=2,
                     max=1024,
                     tooltip="Key frames of the clip, as in WorldStereo Image to Key Frames. A longer "
-                    "trajectory is "
-                    "sampled down to it, and that is said.",
+                    "trajectory is sampled down to it, and that is said.",
                 ),
             ],
             outputs=[

@@ -129,19 +129,16 @@ def check_call(model: Any, timesteps: Tensor, options: dict[str, Any], extra: di
     if options.get("context_window") is not None:
         raise WorldStereoError(
             "model: context windows cut the clip into pieces, but the control was encoded for the whole "
-            "clip. "
-            "Remove the context window node; longer paths are made of several clips with a memory update "
-            "between."
+            "clip. Remove the context window node; longer paths are made of several clips with a memory "
+            "update between."
         )
     if extra.get("context_latents") is not None or extra.get("time_dim_concat") is not None:
         raise WorldStereoError(
             "conditioning: it carries extra in-context latents, which WorldStereo's references cannot be "
-            "joined "
-            "with. Remove the node that adds them."
+            "joined with. Remove the node that adds them."
         )
     if getattr(model, "ref_conv", None) is not None and extra.get("reference_latent") is not None:
         raise WorldStereoError(
             "conditioning: it carries a reference latent for a Fun reference model, which adds a frame in "
-            "front of "
-            "the clip. Remove the reference latent; WorldStereo brings its own references."
+            "front of the clip. Remove the reference latent; WorldStereo brings its own references."
         )

@@ -69,9 +69,9 @@ def apply_control(
     check_wan_model(unwrap(model.get_model_object("diffusion_model")), module.config)
     if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, KEY):
         raise WorldStereoError(
-            "model: a WorldStereo control is applied to it already, and two camera paths cannot be followed "
-            "at once. "
-            "Connect the model from the loader, without the other Apply WorldStereo Control node."
+            "model: a WorldStereo control is applied to it already, and two camera paths cannot be "
+            "followed at once. Connect the model from the loader, without the other Apply WorldStereo "
+            "Control node."
         )
     if not 0 <= start_percent <= end_percent <= 1:
         raise WorldStereoError(
@@ -251,12 +251,11 @@ def _warn_about_conditioning(model: Any, conds: dict[str, list[dict[str, Any]]])
     if network.img_emb is not None and any(entry.get("clip_vision_output") is None for entry in entries):
         logger.warning(
             "WorldStereo: this model has an image encoder, but the conditioning has no clip_vision_output; "
-            "the "
-            "picture will not be followed as trained. Connect CLIP vision to WorldStereo Image to Key Frames."
+            "the picture will not be followed as trained. Connect CLIP vision to WorldStereo Image to Key "
+            "Frames."
         )
     if any(entry.get("concat_latent_image") is None for entry in entries):
         logger.warning(
-            "WorldStereo: the conditioning has no start image, so the clip will not begin with your picture. "
-            "Pass "
-            "both conditionings through WorldStereo Image to Key Frames."
+            "WorldStereo: the conditioning has no start image, so the clip will not begin with your "
+            "picture. Pass both conditionings through WorldStereo Image to Key Frames."
         )
