@@ -159,6 +159,42 @@ def test_nothing_checked_is_a_failure(rays: Path):
     assert not verdict.passed and "nothing checked" in verdict.line()
 
 
+def test_facts_alone_are_not_enough(tmp_path: Path):
+    table = {"case": "a", "dmd_steps": 1, "start_timesteps": 250, "num_train_timesteps": 1000, "shift": 5.0}
+    manifest = {"cases": [{**table, "sigmas": [0.625, 0.0]}], "checks": {"*": {"atol": 1e-6}}}
+    tensors = {
+        "a.sample0": torch.zeros(1),
+        "a.model_output0": torch.ones(1),
+        "a.sample1": -torch.ones(1) * 0.625,
+    }
+    put(tmp_path, "g6_table", manifest, tensors)
+    assert verify_one(tmp_path, "g6_table", "diffusers").passed
+    put(tmp_path, "g6_table", {**manifest, "checks": {}}, tensors)
+    assert "nothing checked" in verify_one(tmp_path, "g6_table", "diffusers").line()
+
+
+def test_bound_that_is_no_number_passes_nothing():
+    assert not compare("x", torch.zeros(2), torch.zeros(2), {"atol": math.nan}).passed
+
+
+def test_dump_never_overwrites_the_goldens_and_is_refused_before_work(rays: Path, tmp_path: Path, capsys):
+    before = (rays / "g7_unproject.safetensors").read_bytes()
+    with pytest.raises(CannotRun, match="goldens themselves"):
+        verify(rays, dump=rays)
+    (rays / "occupied").write_text("a file")
+    with pytest.raises(CannotRun, match="cannot be made"):
+        verify(rays, dump=rays / "occupied")
+    assert (rays / "g7_unproject.safetensors").read_bytes() == before
+    assert "PASS" not in capsys.readouterr().out
+
+
+def test_json_that_is_no_manifest_is_left_alone(rays: Path):
+    (rays / "index.json").write_text("[1, 2]")
+    assert find_goldens(rays) == ["g7_unproject"]
+    (rays / "g7_list.json").write_text("[1, 2]")
+    assert "g7_list" in find_goldens(rays)
+
+
 def test_inputs_and_records_are_not_goldens(rays: Path):
     put(rays, "inputs_z", {"what": "inputs", "file": "inputs_z.safetensors"}, {"x": torch.zeros(1)})
     put(rays, "g10_inputs", {"what": "inputs", "file": "g10_inputs.safetensors"}, {"x": torch.zeros(1)})

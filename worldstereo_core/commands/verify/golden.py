@@ -113,15 +113,16 @@ def family_number(name: str) -> int | None:
 
 
 def is_inputs_stem(stem: str) -> bool:
-    return stem.startswith("inputs_") or stem.endswith("_inputs")
+    return re.search(r"(^|_)inputs(_|\d|$)", stem) is not None
 
 
 def find_goldens(folder: Path) -> list[str]:
     """Names of everything in a folder that is, or claims to be, a golden.
 
     Left out: ``verify_*.json`` records, and inputs, which are files without checks that others name in
-    ``inputs_from`` or that are called ``inputs_*`` or ``*_inputs``. Kept, so that they can fail loudly:
-    unreadable manifests, unknown prefixes, tensors without a manifest.
+    ``inputs_from`` or that are called ``inputs_*`` or ``*_inputs``, and JSON that is neither named like a
+    golden nor holds what manifests hold. Kept, so that they can fail loudly: unreadable manifests, unknown
+    prefixes, tensors without a manifest.
     """
     manifests = {path.stem: _try_json(path) for path in folder.glob("*.json")}
     named = {
@@ -151,10 +152,12 @@ def _claims_to_be_golden(stem: str, manifest: dict[str, Any] | None, is_named_as
 
 
 def _try_json(path: Path) -> dict[str, Any] | None:
+    """The manifest; empty for JSON that is none, None for what cannot be read."""
     try:
-        return read_json(path)
-    except GoldenError:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
+    return value if isinstance(value, dict) else {}
 
 
 def read_golden(folder: Path, name: str) -> Golden:

@@ -67,6 +67,8 @@ def verify(folder: Path, adapter: str = "diffusers", dump: Path | None = None) -
     names = find_goldens(folder)
     if not names:
         raise CannotRun(f"DIR: no golden in {folder}. Expected manifests named g1_….json to g11_….json.")
+    if dump is not None:
+        _prepare_dump(dump, folder)
     if adapter == "comfy":
         done = _run_under_comfyui(folder, dump)
         if done is not None:
@@ -101,6 +103,8 @@ def verify_one(folder: Path, name: str, adapter: str) -> Verdict:
     try:
         golden = read_golden(folder, name)
         family = load_family(golden)
+        if not golden.checks:  # facts alone would pass with every tensor unseen
+            raise GoldenError(f"{name}: nothing checked: its manifest has no checks.")
         outputs = {key: value for key, value in golden.tensors.items() if not is_input(key, golden, family)}
         results = family.compute(golden, adapter)
         computed = {key: value for key, value in results.items() if key in outputs}
@@ -136,11 +140,22 @@ def is_input(name: str, golden: Golden, family: ModuleType) -> bool:
     return decide is not None and decide(name, golden)
 
 
+def _prepare_dump(dump: Path, folder: Path) -> None:
+    """Make the dump folder. Raises: CannotRun if it cannot be written or would overwrite the goldens."""
+    if dump.resolve() == folder.resolve():
+        raise CannotRun(f"--dump: {dump} holds the goldens themselves. Give another folder.")
+    try:
+        dump.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotRun(f"--dump: {dump} cannot be made ({error.strerror}). Give another folder.") from error
+    if not os.access(dump, os.W_OK):
+        raise CannotRun(f"--dump: {dump} cannot be written to. Give another folder.")
+
+
 def _dump(path: Path, verdict: Verdict) -> None:
     """Write what was computed, whole or not at all; a golden that computed nothing leaves no stale file."""
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not verdict.computed:
         path.unlink(missing_ok=True)
         return
