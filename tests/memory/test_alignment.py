@@ -96,6 +96,14 @@ def test_noise_in_the_estimate_does_not_flatten_the_line():
     assert abs(sum(errors) / len(errors)) < 0.004
 
 
+@pytest.mark.parametrize("seed", [30, 41])
+def test_a_clear_shift_is_kept_though_few_noisy_pixels_show_it(seed: int):
+    depth = room(seed)
+    line = fit(estimate(depth, 1.7, -0.095, seed, noise=0.05, outliers=0.3), depth)
+    assert not line.is_scale_only
+    assert line.scale == pytest.approx(1.7, rel=0.03)
+
+
 def test_a_flat_wall_gives_a_scale_and_no_shift():
     wall = torch.full((H, W), 4.0)
     line = fit(estimate(wall, 2.5, 0.0, noise=0.01), wall)

@@ -23,8 +23,8 @@ NUM_ANCHORS = 9
 DEVIATION_FLOOR = 0.1
 # Where disparities vary less than this (standard deviation over mean), a shift cannot be told from a scale.
 MIN_DISPARITY_SPREAD = 0.02
-# The slope must be known this well (relative standard error) before a shift is believed; this many
-# neighbouring pixels err alike, so they count once.
+# Where the slope is known no better than this (relative standard error), a shift is believed only if it is
+# twice its own error; this many neighbouring pixels err alike, so they count once.
 MAX_SLOPE_ERROR = 0.05
 PIXELS_PER_SAMPLE = 25
 # Beyond this many median depths of the compared surface an aligned pixel is at no known distance.
@@ -263,10 +263,10 @@ def _refine(
         )
         samples = max(1.0, int((kept > 0).sum()) / PIXELS_PER_SAMPLE)
         uncertainty = width * float(mean_x / spread.sqrt().clamp_min(1e-12)) / samples**0.5
-        if new_slope <= 0 or uncertainty > MAX_SLOPE_ERROR * new_slope:
+        new_offset = float(mean_x - new_slope * mean_y)
+        is_vague = uncertainty > MAX_SLOPE_ERROR * new_slope
+        if new_slope <= 0 or (is_vague and abs(new_offset) < 2 * uncertainty * float(mean_y)):
             new_slope, new_offset, is_flat = float(mean_x / mean_y), 0.0, True
-        else:
-            new_offset = float(mean_x - new_slope * mean_y)
         done = abs(new_slope - slope) + abs(new_offset - offset) < 1e-9
         slope, offset = new_slope, new_offset
         if done:
