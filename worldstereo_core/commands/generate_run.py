@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -165,6 +166,10 @@ def _trajectory(
         cameras = cameras[select_keyframes(cameras.num_frames, num_frames)]
         return Trajectory(cameras.resized(height, width), name=Path(value).name, source=value)
     preset, amount = parse_preset(value)
+    kind = preset.split()[0]
+    given: dict[str, Any] = {}
+    if amount is not None:
+        given["amount_deg" if kind in TURNS else "focal_end" if kind in ZOOMS else "distance"] = amount
     return build_trajectory(
         preset,
         start=(source.w2c, source.K),
@@ -172,12 +177,12 @@ def _trajectory(
         width=width,
         num_frames=num_frames,
         pivot_depth=memory.median_depth,
-        **amount,
+        **given,
     )
 
 
-def parse_preset(text: str) -> tuple[str, dict[str, float]]:
-    """``"orbit right:30"`` -> the preset and its amount under the name ``build_trajectory`` knows.
+def parse_preset(text: str) -> tuple[str, float | None]:
+    """``"orbit right:30"`` -> ``("orbit right", 30.0)``; None without an amount.
 
     Raises: PathError if the preset is unknown or the amount no number.
     """
@@ -186,16 +191,12 @@ def parse_preset(text: str) -> tuple[str, dict[str, float]]:
     if preset not in PRESETS:
         raise PathError(f"--trajectory: no preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
     if not colon:
-        return preset, {}
+        return preset, None
     try:
-        number = float(amount)
+        return preset, float(amount)
     except ValueError:
-        raise PathError(
-            f"--trajectory {text}: {amount!r} is not a number. Write e.g. 'orbit right:30'."
-        ) from None
-    kind = preset.split()[0]
-    name = "amount_deg" if kind in TURNS else "focal_end" if kind in ZOOMS else "distance"
-    return preset, {name: number}
+        text = f"--trajectory {text}: {amount!r} is not a number. Write e.g. 'orbit right:30'."
+        raise PathError(text) from None
 
 
 def _frame_depths(
