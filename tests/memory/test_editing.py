@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from torch.testing import assert_close
 
 from worldstereo_core.checks import ShapeError, WorldStereoError
 from worldstereo_core.geometry.cameras import Cameras, look_at, project, unproject
+from worldstereo_core.geometry.point_cloud import PointCloud
 from worldstereo_core.geometry.poses import quaternion_to_matrix
 from worldstereo_core.geometry.similarity import Similarity
 from worldstereo_core.memory.editing import (
+    clean_memory,
     crop_to_box,
     crop_to_frustum,
     crop_to_sphere,
@@ -63,6 +66,7 @@ EDITS = {
     "mask": lambda m: delete_by_mask(m, box_before_wall() < 3, HERE, radius=RADIUS),
     "move": lambda m: transform_memory(m, Similarity.of(2.0, translation=(1, 2, 3))),
     "remove clip": lambda m: remove_clip(m, 1),
+    "clean": lambda m: clean_memory(m, 0.05),
 }
 
 
@@ -192,6 +196,21 @@ def test_removing_a_clip_gives_back_the_memory_before_it(memory: GeometricMemory
     assert before.points.num_points == H * W and len(before.views) == 1
     assert (before.points.clip == 0).all()
     assert "Clip 1 removed" in before.history[-1]
+
+
+def test_cleaning_joins_points_and_removes_planted_floaters(memory: GeometricMemory):
+    floaters = torch.tensor([[0.0, 0.0, 1.0], [0.3, 0.2, 1.2], [-0.4, 0.1, 0.9]])
+    planted = PointCloud(floaters, torch.rand(3, 3), torch.ones(3), torch.full((3,), 1, dtype=torch.int32))
+    dirty = replace(memory, points=PointCloud.concat([memory.points, memory.points, planted]))
+    clean = clean_memory(dirty, 0.05)
+    assert clean.points.num_points == memory.points.num_points
+    assert clean.points.xyz[:, 2].min() >= 2.0
+    assert "3 that views saw through were removed" in clean.history[-1]
+    # What the input image saw stays, even if a later view claims to see through it.
+    kept = replace(dirty, points=replace(dirty.points, clip=torch.zeros_like(dirty.points.clip)))
+    assert clean_memory(kept, 0.05).points.xyz[:, 2].min() < 1.0
+    with pytest.raises(WorldStereoError, match="clean: none of"):
+        clean_memory(memory, 0.05, min_seen=9)
 
 
 def test_edits_that_make_no_sense_are_refused(memory: GeometricMemory):

@@ -7,7 +7,7 @@ until its clip is removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Literal
 
@@ -19,6 +19,7 @@ from ..geometry.cameras import Cameras, check_cameras, project, unproject
 from ..geometry.depth import has_depth
 from ..geometry.render import render_points
 from ..geometry.similarity import Similarity
+from .fusion import VoxelMap
 from .memory import GeometricMemory
 from .view import View
 
@@ -219,6 +220,43 @@ def remove_clip(memory: GeometricMemory, clip: int) -> GeometricMemory:
         views=views,
         history=(*memory.history, f"Clip {clip} removed: {removed_points:,} points, {removed_views} views."),
     )
+
+
+def clean_memory(
+    memory: GeometricMemory,
+    cell: float,
+    *,
+    margin: float = 0.03,
+    protected_clips: Collection[int] = (0,),
+    min_seen: int = 1,
+) -> GeometricMemory:
+    """Fuse the points into one per cell and remove floaters that the bank's views see through.
+
+    Args:
+        cell: edge of a cell, scene units.
+        margin, protected_clips: as in ``fusion.VoxelMap.carve``; the input image's points stay by default.
+        min_seen: cells that fewer clips have seen are dropped.
+
+    Raises: WorldStereoError if the cell is not positive, or nothing would be left.
+    """
+    fused = VoxelMap.from_points(memory.points, cell)
+    num_cells, num_carved = fused.num_points, 0
+    for view in memory.views:
+        if view.depth is not None:
+            camera = Cameras(view.w2c[None], view.K[None], view.height, view.width)
+            fused, step = fused.carve(view.depth, camera, margin=margin, protected_clips=protected_clips)
+            num_carved += step.num_carved
+    points = fused.to_points(min_seen).to(memory.points.xyz.device)
+    if points.num_points == 0:
+        raise WorldStereoError(
+            f"clean: none of {num_cells:,} cells is left. Lower the least count (got {min_seen}), or "
+            "protect clips."
+        )
+    line = (
+        f"Cleaned: {memory.points.num_points:,} points became {points.num_points:,}, one per {cell:.4g} "
+        f"scene units; {num_carved:,} that views saw through were removed."
+    )
+    return replace(memory, points=points, history=(*memory.history, line))
 
 
 def _keep(memory: GeometricMemory, region: Region, keep: Keep, what: str) -> GeometricMemory:

@@ -53,7 +53,8 @@ class Cells:
     def select(self, index: Tensor | slice) -> Cells:
         """Cells of a mask, of indices, or of a slice; a copy, so that no larger tensor is kept alive."""
         parts = (self.keys, self.means, self.weight, self.seen, self.missed, self.clip)
-        return Cells(*(part[index].clone() for part in parts))
+        chosen = (part[index] for part in parts)
+        return Cells(*(part.clone() for part in chosen) if isinstance(index, slice) else chosen)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ class VoxelMap:
         Normals are given if any cell has one, and are zero where a cell has none.
         """
         cells = _join([self.blocks[number] for number in sorted(self.blocks)])
-        cells = cells.select(cells.seen >= min_seen)
+        if min_seen > 1:
+            cells = cells.select(cells.seen >= min_seen)
         normal = F.normalize(cells.means[:, _NORMAL], dim=-1)
         return PointCloud(
             xyz=cells.means[:, _XYZ].contiguous(),
