@@ -287,3 +287,34 @@ def test_report_of_an_aligned_clip_is_frozen():
     with pytest.raises(AttributeError):
         report.frames[0].status = "rejected"
     assert replace(report.frames[0], frame=7).frame == 7
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e4])
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+def test_a_whole_update_works_in_tiny_and_huge_units(unit: float, factor: float):
+    cameras = trucking(0.0, 0.5 * unit, 1.0 * unit, 1.5 * unit)
+    depths = stairs(cameras) * unit
+    frames = torch.rand(4, 3, H, W, generator=torch.Generator().manual_seed(5))
+    memory = initialise_memory(frames[0], depths[0], K, edge_threshold=0.0)
+    guesses = torch.stack([estimate(depth, factor, 0.02 / unit, noise=0.01) for depth in depths])
+    settings = {"align_scale": True, "alignment": "robust", "edge_threshold": 0.0, "radius": 0.1}
+    grown, report = memory.update(frames, cameras, guesses, keep_frames=3, **settings)
+    assert report.alignment is not None and report.alignment.with_status("fitted") == (1, 2, 3)
+    new = grown.points.select(grown.points.clip == 1)
+    assert new.num_points > 0 and torch.isfinite(new.xyz).all()
+    z = new.xyz[:, 2] / unit
+    assert torch.minimum((z / 3 - 1).abs(), (z / 5 - 1).abs()).median() < 0.012
+
+
+def test_a_clip_without_depth_data_is_an_error_and_frames_without_it_add_nothing():
+    cameras = trucking(0.0, 0.5, 1.0, 1.5)
+    depths = stairs(cameras)
+    frames = torch.rand(4, 3, H, W, generator=torch.Generator().manual_seed(6))
+    memory = initialise_memory(frames[0], depths[0], K, edge_threshold=0.0)
+    settings = {"align_scale": True, "alignment": "robust", "edge_threshold": 0.0, "radius": 0.1}
+    with pytest.raises(WorldStereoError, match="none of the 3 frames could be aligned"):
+        memory.update(frames, cameras, torch.full_like(depths, torch.nan), keep_frames=3, **settings)
+    depths[2] = torch.nan
+    grown, report = memory.update(frames, cameras, 2 * depths, keep_frames=3, **settings)
+    assert report.points_per_frame[1] == 0 and report.points_per_frame[2] > 0
+    assert torch.isfinite(grown.points.xyz).all()
