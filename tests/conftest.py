@@ -11,7 +11,7 @@ import pytest
 # Before torch is loaded: waiting threads sleep instead of spinning, so that tests share a machine well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 ROOT = Path(__file__).resolve().parents[1]
-SKIP_MARKERS = {"comfy": "ComfyUI", "shared": "shared data", "browser": "browser", "gpu": "GPU"}
+SKIP_MARKERS = {"browser": "a browser", "comfy": "ComfyUI", "shared": "shared data", "gpu": "a GPU"}
 
 
 def shared_folder() -> Path:
@@ -45,16 +45,12 @@ def kitchen_dir() -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count what needs more than the repository by what it needs, with the reason of the first."""
-    counts: Counter[str] = Counter()
-    reasons: dict[str, str] = {}
+    """Say how many tests were skipped for lack of what, and why."""
+    counts: Counter[tuple[str, str]] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
-        kind = next(
-            (word for marker, word in SKIP_MARKERS.items() if marker in getattr(report, "keywords", ())),
-            "other",
-        )
-        counts[kind] += 1
+        marks = getattr(report, "keywords", ())
+        kind = next((word for marker, word in SKIP_MARKERS.items() if marker in marks), "a library")
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        reasons.setdefault(kind, text.removeprefix("Skipped: "))
-    for kind, count in counts.items():
-        terminalreporter.write_line(f"skipped for {kind}: {count} ({reasons[kind]})")
+        counts[kind, text.removeprefix("Skipped: ")] += 1
+    for (kind, reason), count in sorted(counts.items()):
+        terminalreporter.write_line(f"{count} skipped for lack of {kind}: {reason}")
