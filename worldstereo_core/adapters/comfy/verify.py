@@ -37,7 +37,7 @@ class GoldenLike(Protocol):
     @property
     def manifest(self) -> dict[str, Any]: ...
     @property
-    def tensors(self) -> dict[str, Tensor]: ...
+    def names(self) -> tuple[str, ...]: ...
     def input(self, name: str) -> Tensor: ...
     def has_input(self, name: str) -> bool: ...
     def weights(self, case: str | None = None) -> list[Path]: ...
@@ -69,7 +69,7 @@ def _controlled_forward(golden: GoldenLike) -> dict[str, Tensor]:
     control = build_control(checkpoint, "fp32")
     patched = apply_control(model, control, condition, probe=record)
     computed["output"] = _call(patched, golden, latents)
-    if "output_backbone_only" in golden.tensors:
+    if "output_backbone_only" in golden.names:
         bare = replace(checkpoint, backbone_state={}, is_complete=False)
         computed["output_backbone_only"] = _call(build_model(bare, base, "fp32")[0], golden, latents)
     return computed
@@ -274,7 +274,7 @@ def _checkpoint(golden: GoldenLike) -> tuple[WorldStereoCheckpoint, Path | None]
 def _has_references(golden: GoldenLike) -> bool:
     """Whether a golden belongs to a memory model, whatever its configuration calls it."""
     is_reference_pipeline = "Ref" in golden.manifest.get("what", "")
-    return golden.name.startswith("g4_") or "reference_latent" in golden.tensors or is_reference_pipeline
+    return golden.name.startswith("g4_") or "reference_latent" in golden.names or is_reference_pipeline
 
 
 def _references(golden: GoldenLike, latents: Any) -> Mapping[str, Tensor | None]:

@@ -16,7 +16,7 @@ _NAME = re.compile(r"(.*\.)?pixel_values_rescale([01])(?:_stride(\d+))?")
 def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
     """Every variant that the golden's tensor names ask for."""
     computed = {}
-    for name in golden.tensors:
+    for name in golden.names:
         match = _NAME.fullmatch(name)
         if match is not None:
             image = golden.input(f"{match[1] or ''}image").float() / 255

@@ -90,7 +90,7 @@ def forward_with_diffusers(golden: Golden) -> dict[str, Tensor]:
     time = torch.nn.functional.silu(backbone.embed_time(golden.input("timestep")))
     recorder("timestep_proj", backbone.transformer.condition_embedder.time_proj(time))
     computed = {"output": controlled_forward(backbone, control, condition, *inputs, probe=recorder)}
-    if "output_backbone_only" in golden.tensors:
+    if "output_backbone_only" in golden.names:
         bare = build_backbone(golden, base)
         computed["output_backbone_only"] = controlled_forward(bare, None, None, *inputs)
     return {**recorder.tensors, **computed}

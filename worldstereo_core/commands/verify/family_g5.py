@@ -31,7 +31,7 @@ def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
     computed: dict[str, Tensor] = {}
     # Both cases and quantities may hold dots: the inputs' names tell where a case's name ends.
     cases = {name.rpartition(".")[0] for name in golden.tensors if name.endswith((".w2c", ".R"))}
-    for name in golden.tensors:
+    for name in golden.names:
         for case in cases:
             if name.startswith(f"{case}."):
                 result = _compute_one(golden, case, name.removeprefix(f"{case}."))

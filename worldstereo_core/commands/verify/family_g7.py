@@ -44,7 +44,7 @@ def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
         computed[f"{case}.boundary_mask"] = depth_edges(contracted, threshold, "official")[None, None]
         computed[f"{case}.points"] = points.xyz
         computed[f"{case}.colors"] = points.rgb
-    for name in golden.tensors:
+    for name in golden.names:
         prefix, _, quantity = name.partition(".")
         if not golden.has_input(f"{prefix}.disp"):
             continue

@@ -50,7 +50,7 @@ def compute(golden: Golden, adapter: str) -> dict[str, Tensor]:
             computed[f"{step.prefix}.ref_w2c"] = step.references.w2c
             if step.found:
                 computed[f"{step.prefix}.sel.w2c"] = torch.stack([view.w2c for view in step.found])
-    for name in golden.tensors:
+    for name in golden.names:
         result = _compute_one(golden, name)
         if result is not None:
             computed[name] = result
@@ -135,7 +135,7 @@ def _step_facts(golden: Golden, step: Step) -> list[Check]:
             compare(
                 f"{step.prefix}.ref_w2c",
                 step.references.w2c,
-                golden.tensors[f"{step.prefix}.ref_w2c"],
+                golden.input(f"{step.prefix}.ref_w2c"),
                 golden.checks["*.w2c"],
             ),
         ]
@@ -265,7 +265,7 @@ def _compute_one(golden: Golden, name: str) -> Tensor | None:
         return standardise(given[f"{match[1]}.features"])
     if match := re.fullmatch(r"(fps\d+)\.indices_bias(\d+(?:\.\d+)?)", name):
         features, quality = given[f"{match[1]}.features"], given[f"{match[1]}.quality"]
-        return torch.tensor(farthest_points(features, quality, len(given[name]), float(match[2])))
+        return torch.tensor(farthest_points(features, quality, golden.num_rows(name), float(match[2])))
     inputs = _call_inputs(golden)
     if inputs is None:
         return None
@@ -275,7 +275,7 @@ def _compute_one(golden: Golden, name: str) -> Tensor | None:
         overlap, angle = frustum_overlap(_frusta(targets[int(match[1])], near, far), _frusta(bank, near, far))
         return (overlap if match[4] == "overlap" else angle)[0]
     if name == "frustum.corners":
-        first = targets[: len(given[name])]
+        first = targets[: golden.num_rows(name)]
         return frustum_corners(first.w2c, first.K, _sizes(first))
     if name == "camfeat.features":
         return camera_features(targets.w2c)

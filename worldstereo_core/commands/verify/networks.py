@@ -118,7 +118,7 @@ def to_batch(tensor: Tensor, batch: int) -> Tensor:
 def has_references(golden: Golden) -> bool:
     """Whether a whole-model golden belongs to a memory model, whatever its configuration calls it."""
     is_reference_pipeline = "Ref" in golden.manifest.get("what", "")
-    return golden.family == 4 or "reference_latent" in golden.tensors or is_reference_pipeline
+    return golden.family == 4 or "reference_latent" in golden.names or is_reference_pipeline
 
 
 def camera_tokens(golden: Golden) -> dict[str, Tensor]:

@@ -105,10 +105,14 @@ def verify_one(folder: Path, name: str, adapter: str) -> Verdict:
         family = load_family(golden)
         if not golden.checks:  # facts alone would pass with every tensor unseen
             raise GoldenError(f"{name}: nothing checked: its manifest has no checks.")
-        outputs = {key: value for key, value in golden.tensors.items() if not is_input(key, golden, family)}
+        outputs = [key for key in golden.names if not is_input(key, golden, family)]
         results = family.compute(golden, adapter)
-        computed = {key: value for key, value in results.items() if key in outputs}
-        checks = compare_all(computed, outputs, golden.checks)
+        computed = {key: results[key] for key in outputs if key in results}
+        expected = {key: golden.tensors[key] for key in outputs if key in golden.tensors}
+        checks = compare_all(computed, expected, golden.checks)
+        if lacking := golden.lacking:
+            note = f"the tensors file lacks {len(lacking)} of the listed tensors: {', '.join(lacking[:5])}"
+            checks.append(failed("listed tensors", note))
         if hasattr(family, "facts"):
             checks += family.facts(golden, adapter)
         if not checks:
