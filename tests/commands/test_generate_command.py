@@ -16,6 +16,7 @@ from worldstereo_core.__main__ import main
 from worldstereo_core.formats.ply import read_ply
 from worldstereo_core.formats.video import read_mp4
 from worldstereo_core.memory.storage import load_memory
+from worldstereo_core.model.key_names import diffusers_to_wan_key
 from worldstereo_core.model.tiny import write_tiny_models
 
 pytest.importorskip("diffusers")
@@ -126,6 +127,7 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "missing camera file": (["--camera", "absent.json"], 2, "absent.json"),
     "missing depth folder": (["--frame-depth", "absent"], 2, "frame 1 of clip 1"),
     "missing model folder": (["--model", "absent"], 2, "worldstereo/<name>.safetensors"),
+    "missing backbone file": (["--backbone", "absent.safetensors"], 2, "--backbone"),
     "missing VAE file": (["--vae", "absent.safetensors"], 2, "--vae"),
     "unknown device": (["--device", "toaster"], 2, "--device"),
     "no reference wanted": (["--references", "0"], 1, "reference"),
@@ -196,6 +198,20 @@ def test_several_worldstereo_files_must_be_named(scene: Path, tiny_models: Path,
     command += ["--model", str(tiny_models), "--output", str(scene / "out"), "--trajectory", "static"]
     assert main(command) == 2
     assert "--worldstereo" in capsys.readouterr().err
+
+
+def test_a_complete_file_needs_no_backbone_whatever_else_lies_in_the_folder(
+    scene: Path, tiny_models: Path, tmp_path: Path
+):
+    models = broken_models(tiny_models, tmp_path / "models")
+    base = next((models / "diffusion_models").iterdir())
+    overlay = models / "worldstereo" / "worldstereo-memory-dmd" / "model.safetensors"
+    tensors, base_tensors = load_file(overlay), load_file(base)
+    replaced = {diffusers_to_wan_key(key) for key in tensors}
+    tensors |= {key: value for key, value in base_tensors.items() if key not in replaced}
+    save_file(tensors, overlay)
+    save_file({"other": torch.zeros(1)}, models / "diffusion_models" / "another.safetensors")
+    assert generate(scene, models) == 0
 
 
 def test_no_path_and_no_field_of_view_are_refused(scene: Path, tiny_models: Path, capsys):

@@ -23,6 +23,7 @@ from ..geometry.pictures import fit_pictures
 from ..geometry.trajectory import PRESETS, Trajectory, build_trajectory
 from ..memory.memory import GeometricMemory, initialise_memory
 from ..memory.storage import save_memory
+from ..model.checkpoint import load_checkpoint
 from ..model.config import WorldStereoConfig
 from ..model.weight_files import read_weights
 from ..schedule import Schedule
@@ -34,7 +35,7 @@ from ..sizes import (
     select_keyframes,
 )
 from .clips import Engine, make_clip
-from .model_folder import ModelFiles, find_model
+from .model_folder import ModelFiles, find_backbone, find_model
 from .outcome import CannotRun
 from .scene_files import Source, read_cameras, read_source, require_file
 
@@ -54,10 +55,15 @@ def generate(args: argparse.Namespace) -> int:
     first_file = next((Path(value) for option, value in args.paths if option == "camera"), None)
     first = read_cameras("--camera", first_file, args.image) if first_file else None
     source = read_source(args.image, args.depth, first, fov_deg=args.fov, png_scale=args.png_scale)
-    files = find_model(args.model, worldstereo=args.worldstereo, backbone=args.backbone, vae=args.vae)
+    files = find_model(args.model, worldstereo=args.worldstereo, vae=args.vae)
+    backbone = args.backbone
+    if backbone is not None:
+        require_file("--backbone", backbone)
+    elif not load_checkpoint(files.worldstereo).is_complete:
+        backbone = find_backbone(args.model)
 
     device, dtype = _device(args.device), _dtype(args.dtype, _device(args.device))
-    model = load_worldstereo(files.backbone, files.worldstereo, dtype=dtype, device=device)
+    model = load_worldstereo(backbone, files.worldstereo, dtype=dtype, device=device)
     print(model.checkpoint.describe())
     config = model.checkpoint.config
     height, width = _size(args.size, source, config)

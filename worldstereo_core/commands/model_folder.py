@@ -15,14 +15,12 @@ class ModelFiles:
 
     Attributes:
         worldstereo: a file, or a folder with model.safetensors.
-        backbone: Wan transformer.
         vae: Wan 2.1 VAE.
         text_encoder, tokenizer, image_encoder: diffusers folders.
         null_context: precomputed embeddings.
     """
 
     worldstereo: Path
-    backbone: Path | None
     vae: Path
     text_encoder: Path | None
     tokenizer: Path | None
@@ -34,7 +32,6 @@ def find_model(
     folder: Path,
     *,
     worldstereo: Path | None = None,
-    backbone: Path | None = None,
     vae: Path | None = None,
 ) -> ModelFiles:
     """Find the parts of a model, see ``LAYOUT``; paths given by hand win.
@@ -44,17 +41,17 @@ def find_model(
     if not folder.is_dir():
         raise CannotRun(f"--model: {folder} is not a folder.\n{LAYOUT}")
     found_worldstereo = worldstereo or _worldstereo_file(folder)
-    found_vae = vae or _single("--vae", "VAE", folder, "vae.safetensors", "vae")
+    usual_vae = folder / "vae" / "wan_2.1_vae.safetensors"
+    found_vae = vae or (usual_vae if usual_vae.is_file() else None)
+    found_vae = found_vae or _single("--vae", "VAE", folder, "vae.safetensors", "vae")
     if found_worldstereo is None or found_vae is None:
         missing = "WorldStereo file" if found_worldstereo is None else "VAE"
         raise CannotRun(f"--model: no {missing} in {folder}.\n{LAYOUT}")
-    for option, path in (("--worldstereo", worldstereo), ("--backbone", backbone), ("--vae", vae)):
+    for option, path in (("--worldstereo", worldstereo), ("--vae", vae)):
         if path is not None and not path.exists():
             raise CannotRun(f"{option}: no {path}. Check the path.")
     return ModelFiles(
         worldstereo=found_worldstereo,
-        backbone=backbone
-        or _single("--backbone", "backbone", folder, "backbone.safetensors", "diffusion_models"),
         vae=found_vae,
         text_encoder=_folder(folder / "text_encoder"),
         tokenizer=_folder(folder / "tokenizer"),
@@ -63,6 +60,14 @@ def find_model(
         if (folder / "null_context.safetensors").is_file()
         else None,
     )
+
+
+def find_backbone(folder: Path) -> Path | None:
+    """The Wan transformer of a model folder, for WorldStereo files that are laid over one.
+
+    Raises: CannotRun if there are several.
+    """
+    return _single("--backbone", "backbone", folder, "backbone.safetensors", "diffusion_models")
 
 
 def _worldstereo_file(folder: Path) -> Path | None:
