@@ -128,3 +128,13 @@ def test_results_do_not_depend_on_the_stored_outputs(golden_dir: Path, tmp_path:
     assert whole.computed.keys() == bare.computed.keys()
     for key, tensor in whole.computed.items():
         assert torch.equal(tensor.nan_to_num(7.0), bare.computed[key].nan_to_num(7.0)), key
+
+
+def test_borrowed_input_comes_from_the_file_that_the_description_names(tmp_path: Path):
+    put(tmp_path, "inputs_a", {"what": "inputs"}, {"image_embeds": torch.zeros(1)})
+    put(tmp_path, "inputs_z", {"what": "inputs"}, {"image_embeds": torch.ones(1)})
+    put(tmp_path, "inputs_m", {"what": "inputs (take inputs_z.image_embeds)"}, {"x": torch.zeros(1)})
+    put(tmp_path, "g3_named", {"inputs_from": [{"file": "inputs_m", "tensors": "*"}]}, {"t": torch.zeros(1)})
+    assert read_golden(tmp_path, "g3_named").input("image_embeds").item() == 1
+    put(tmp_path, "g3_silent", {}, {"t": torch.zeros(1)})
+    assert read_golden(tmp_path, "g3_silent").input("image_embeds").item() == 0

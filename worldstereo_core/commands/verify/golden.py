@@ -93,7 +93,12 @@ class Golden:
             return _upcast(self.tensors[name])
         if name in self._shared:
             return _upcast(self._shared[name])
-        for path in sorted(self.folder.glob("*.safetensors")):
+        described = self._input_descriptions()
+        # A file that the descriptions name ("take inputs_a.image_embeds") comes before the others.
+        for path in sorted(
+            self.folder.glob("*.safetensors"),
+            key=lambda path: (f"{path.stem}.{name}" not in described, path.stem),
+        ):
             if is_inputs_stem(path.stem):
                 tensors = read_tensors(path)
                 if name in tensors:
@@ -102,6 +107,11 @@ class Golden:
             f"{self.name}: the input {name!r} is neither in its own file nor in the files of its inputs_from "
             f"nor in another inputs file of {self.folder}. Bring the missing file."
         )
+
+    def _input_descriptions(self) -> str:
+        sources = self.manifest.get("inputs_from", [])
+        stems = [source if isinstance(source, str) else source["file"] for source in sources]
+        return " ".join(str((_try_json(self.folder / f"{stem}.json") or {}).get("what")) for stem in stems)
 
     def weights(self, case: str | None = None) -> list[Path]:
         """Weight files in load order, later ones override; with the additions of one case."""
