@@ -10,9 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Below this largest value a relative bound would ask for more than float32 rounding allows.
-SMALLEST_SCALE = 1e-3
-
 
 @dataclass(frozen=True)
 class Check:
@@ -73,7 +70,7 @@ def compare(name: str, computed: Tensor, golden: Tensor, bound: dict[str, Any]) 
     magnitude = golden64.abs().nan_to_num(nan=0.0, posinf=0.0)
     scale = 1.0
     if bound.get("relative_to_absmax") and golden.numel():
-        scale = max(float(magnitude.max()), SMALLEST_SCALE)
+        scale = float(magnitude.max())
     allowed = atol * scale + rtol * magnitude
     outside = ~(difference <= allowed)  # so that a bound which is no number passes nothing
 
@@ -85,7 +82,8 @@ def compare(name: str, computed: Tensor, golden: Tensor, bound: dict[str, Any]) 
         return Check(name, 0.0, atol, True, "empty")
     share = torch.where(difference == 0, 0.0, difference / allowed)
     worst = int(share.argmax())
-    error, most = float(difference.flatten()[worst]) / scale, float(allowed.flatten()[worst]) / scale
+    unit = scale or 1.0  # a golden of zeros has no magnitude to be relative to
+    error, most = float(difference.flatten()[worst]) / unit, float(allowed.flatten()[worst]) / unit
     note = "relative to the largest value" if bound.get("relative_to_absmax") else ""
     return Check(name, error, most, not bool(outside.any()), note)
 
