@@ -60,11 +60,19 @@ def main(arguments: list[str] | None = None) -> int:
     except (WorldStereoError, OSError) as error:
         if os.environ.get("WORLDSTEREO_TRACEBACK"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_as_option(str(error), args)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; nothing was written half", file=sys.stderr)
         return 130
+
+
+def _as_option(text: str, args: argparse.Namespace) -> str:
+    """Call a number that the core refuses by the option it came from: radius -> --radius."""
+    name = text.partition(":")[0]
+    if isinstance(getattr(args, name, None), (int, float)):
+        return f"--{name.replace('_', '-')}{text.removeprefix(name)}"
+    return text
 
 
 def _explain(error: Exception) -> str:

@@ -88,6 +88,18 @@ def test_depth_of_generated_frames_grows_the_points(scene: Path, tiny_models: Pa
     assert "No --frame-depth" not in capsys.readouterr().out
 
 
+def test_a_later_clip_without_depth_yet_adds_views_only(scene: Path, tiny_models: Path, capsys):
+    folder = scene / "depths" / "clip_01"
+    folder.mkdir(parents=True)
+    for frame in (1, 2):
+        np.save(folder / f"frame_{frame:04d}.npy", np.full((HEIGHT, WIDTH), 2.5, np.float32))
+    more = ["--trajectory", "orbit right:15", "--trajectory", "dolly in"]
+    assert generate(scene, tiny_models, *more, "--frame-depth", str(scene / "depths")) == 0
+    memory = load_memory(scene / "out" / "memory.safetensors")
+    assert set(memory.points.clip.tolist()) == {0, 1} and {view.clip for view in memory.views} == {0, 1, 2}
+    assert "no points added" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("variant", ["camera", "memory"])
 def test_other_variants_run_with_guidance(variant: str, scene: Path, tiny_models: Path):
     assert generate(scene, tiny_models, "--steps", "2", variant=variant) == 0
@@ -113,6 +125,18 @@ def test_a_camera_file_of_81_poses_is_thinned(scene: Path, tiny_models: Path):
     assert [round(float(view.w2c[0, 3]), 4) for view in views] == [0.0, -0.2, -0.4]
 
 
+def test_cameras_for_a_picture_of_another_shape_are_refused_before_a_model_is_loaded(
+    scene: Path, tiny_models: Path, capsys
+):
+    K = [[40.0, 0, HEIGHT / 2], [0, 40.0, HEIGHT / 2], [0, 0, 1]]
+    content = {"extrinsic": [np.eye(4).tolist()] * 3, "intrinsic": [K] * 3, "height": HEIGHT, "width": HEIGHT}
+    (scene / "square.json").write_text(json.dumps(content))
+    assert generate(scene, tiny_models, "--camera", str(scene / "square.json")) == 1
+    output = capsys.readouterr()
+    assert "another shape" in output.err and output.out == ""
+    assert not (scene / "out").exists()
+
+
 def test_photo_of_another_size_is_fitted(scene: Path, tiny_models: Path):
     assert generate(scene, tiny_models, "--size", "48x64") == 0
     assert read_mp4(scene / "out" / "clip_01.mp4").shape == (FRAMES, 3, 48, 64)
@@ -130,7 +154,10 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "missing backbone file": (["--backbone", "absent.safetensors"], 2, "--backbone"),
     "missing VAE file": (["--vae", "absent.safetensors"], 2, "--vae"),
     "unknown device": (["--device", "toaster"], 2, "--device"),
-    "no reference wanted": (["--references", "0"], 1, "reference"),
+    "PNG scale of 0": (["--png-scale", "0"], 1, "--png-scale"),
+    "radius of 0": (["--radius", "0"], 1, "--radius"),
+    "no steps": (["--steps", "0"], 1, "--steps"),
+    "no reference wanted": (["--references", "0"], 1, "--references"),
 }
 
 

@@ -82,7 +82,7 @@ def test_a_failed_write_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.
 def test_size_from_outside_serves_files_without_one(tmp_path: Path):
     sizeless = {key: value for key, value in content().items() if key not in ("width", "height")}
     path = write(tmp_path, sizeless)
-    with pytest.raises(WorldStereoError, match="'height' and 'width' is missing"):
+    with pytest.raises(WorldStereoError, match="lacks 'height' and 'width'"):
         read_camera_json(path)
     cameras = read_camera_json(path, size=(512, 768))
     assert (cameras.height, cameras.width) == (512, 768)
@@ -116,7 +116,7 @@ def with_number(key: str, frame: int, row: int, column: int, number: object) -> 
         ([1, 2], "a JSON list"),
         (without("extrinsic"), "'extrinsic' is missing .found: height, intrinsic, motion_list, width."),
         (without("intrinsic"), "'intrinsic' is missing"),
-        (without("width"), "'width' is missing"),
+        (without("width"), "lacks 'width'"),
         (spoiled(extrinsic=[]), "'extrinsic' holds an empty list"),
         (spoiled(extrinsic="no"), "'extrinsic' holds str"),
         (

@@ -31,8 +31,13 @@ def run(args: argparse.Namespace) -> int:
     from ..checks import WorldStereoError
     from ..formats.ply import write_ply
     from ..memory.storage import load_memory
+    from .outcome import CannotRun
     from .scene_files import require_file
 
+    if args.output.is_dir():
+        raise CannotRun(f"--output: {args.output} is a folder. Name a file in it.")
+    if args.output.suffix.lower() != f".{args.format}":
+        raise CannotRun(f"--output: got {args.output.name}, expected a name that ends in .{args.format}.")
     memory = load_memory(require_file("MEMORY", args.memory))
     points = memory.points.select(memory.points.confidence >= args.min_confidence)
     if points.num_points == 0:

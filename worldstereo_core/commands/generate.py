@@ -36,8 +36,8 @@ Presets: static, dolly in/out, truck left/right, pedestal up/down, pan left/righ
 roll left/right, orbit left/right/up/down, spiral, zoom in/out.
 
 --frame-depth DIR: depth of generated frames, DIR/clip_01/frame_0003.npz (or .npy, .exr, .png) for frame 3 of
-clip 1. Only the frames that the memory keeps are needed (of 21: 3, 6, 9, 12, 14, 16, 18 and 20). Without it
-later clips see the earlier ones only as reference views, and no points are added.
+clip 1. Only the frames that the memory keeps are needed (of 21: 3, 6, 9, 12, 14, 16, 18 and 20). Without
+it, and for later clips that have no folder there yet, the memory gains reference views and no points.
 
 example:
   python -m worldstereo_core generate --model models --image photo.png --depth depth.npz \\
@@ -117,7 +117,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         default="standard",
         help="official leaves pixels unscaled, as the released pipelines do (standard)",
     )
-    parser.add_argument("--device", help="cuda, mps or cpu (the first that is there)")
+    parser.add_argument("--device", help="cuda, cpu or mps (cuda where there is one, else cpu)")
     parser.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), help="bf16 on a GPU, fp32 on the CPU")
     add_png_scale(parser)
     add_render_options(parser)

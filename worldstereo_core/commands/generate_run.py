@@ -37,7 +37,7 @@ from ..sizes import (
 from .clips import Engine, make_clip
 from .model_folder import ModelFiles, find_backbone, find_model
 from .outcome import CannotRun
-from .scene_files import Source, read_cameras, read_source, require_file
+from .scene_files import Source, check_shape_of_picture, read_cameras, read_source, require_file
 
 FRAMES_PER_SECOND = 16
 KEPT_FRAMES = 8
@@ -55,6 +55,12 @@ def generate(args: argparse.Namespace) -> int:
     first_file = next((Path(value) for option, value in args.paths if option == "camera"), None)
     first = read_cameras("--camera", first_file, args.image) if first_file else None
     source = read_source(args.image, args.depth, first, fov_deg=args.fov, png_scale=args.png_scale)
+    # Everything that can be told without the model is told before minutes go into loading it.
+    paths = [read_path(option, value, source.size, args.image) for option, value in args.paths]
+    size = None if args.size is None else parse_size(args.size)
+    for option, count in (("--steps", args.steps), ("--references", args.references)):
+        if count is not None and count < 1:
+            raise WorldStereoError(f"{option}: got {count}, expected at least 1.")
     files = find_model(args.model, worldstereo=args.worldstereo, vae=args.vae)
     backbone = args.backbone
     if backbone is not None:
@@ -66,7 +72,7 @@ def generate(args: argparse.Namespace) -> int:
     model = load_worldstereo(backbone, files.worldstereo, dtype=dtype, device=device)
     print(model.checkpoint.describe())
     config = model.checkpoint.config
-    height, width = _size(args.size, source, config)
+    height, width = size or nearest_bucket(*source.size, config.buckets or RESOLUTION_BUCKETS)
     source = resize_source(source, height, width)
     memory = initialise_memory(
         source.image,
@@ -77,9 +83,9 @@ def generate(args: argparse.Namespace) -> int:
         edge_mode=args.edge_mode,
         far_contraction=args.far_contraction,
     )
-    trajectories = [_trajectory(path, args, source, memory, config) for path in args.paths]
+    trajectories = [_trajectory(path, args.frames, source, memory, config) for path in paths]
     depths = [
-        _frame_depths(args.frame_depth, number, trajectory, config, (height, width))
+        _frame_depths(args, number, trajectory, config, (height, width))
         for number, trajectory in enumerate(trajectories, start=1)
     ]
     engine = _engine(args, files, model, source.image, device, dtype)
@@ -139,9 +145,11 @@ def resize_source(source: Source, height: int, width: int) -> Source:
     )
 
 
-def _size(text: str | None, source: Source, config: WorldStereoConfig) -> tuple[int, int]:
-    if text is None:
-        return nearest_bucket(*source.size, config.buckets or RESOLUTION_BUCKETS)
+def parse_size(text: str) -> tuple[int, int]:
+    """``"480x768"`` -> (480, 768), height and width.
+
+    Raises: CannotRun or ShapeError if it is no size, or one the models do not take.
+    """
     height, _, width = text.lower().partition("x")
     if not (height.isdigit() and width.isdigit()):
         raise CannotRun(f"--size: got {text!r}, expected height x width in pixels, e.g. 480x768.")
@@ -149,41 +157,65 @@ def _size(text: str | None, source: Source, config: WorldStereoConfig) -> tuple[
     return int(height), int(width)
 
 
+@dataclass(frozen=True)
+class PresetMove:
+    """A preset with the options that differ from its defaults."""
+
+    preset: str
+    options: dict[str, float]
+
+
+def read_path(option: str, value: str, size: tuple[int, int], image_path: Path) -> PresetMove | Trajectory:
+    """Read what --trajectory or --camera names.
+
+    Args:
+        option: "trajectory" or "camera".
+        value: its value.
+        size: height and width of the photo.
+        image_path: the photo, for messages.
+
+    Raises: WorldStereoError if there is no such preset or file, or the file does not fit the photo.
+    """
+    if option == "camera":
+        path = require_file("--camera", Path(value))
+        cameras = read_camera_json(path, size=size)
+        check_shape_of_picture(cameras, image_path, size)
+        return Trajectory(cameras, name=path.name, source=value)
+    preset, amount = parse_preset(value)
+    kind = preset.split()[0]
+    name = "amount_deg" if kind in TURNS else "focal_end" if kind in ZOOMS else "distance"
+    return PresetMove(preset, {} if amount is None else {name: amount})
+
+
 def _trajectory(
-    path: tuple[str, str],
-    args: argparse.Namespace,
+    path: PresetMove | Trajectory,
+    frames: int | None,
     source: Source,
     memory: GeometricMemory,
     config: WorldStereoConfig,
 ) -> Trajectory:
-    option, value = path
     height, width = source.size
-    key_frames = config.num_keyframes if args.frames is None else args.frames
+    key_frames = config.num_keyframes if frames is None else frames
     num_frames = config.control.num_mask_frames(key_frames)
     if num_frames < 2:
         raise WorldStereoError(f"--frames: got {key_frames}, expected at least 2 (a released clip has 21).")
-    if option == "camera":
-        cameras = read_camera_json(require_file("--camera", Path(value)), size=source.size)
-        if cameras.num_frames < num_frames:
+    if isinstance(path, Trajectory):
+        if path.num_frames < num_frames:
             raise PathError(
-                f"--camera {value}: {cameras.num_frames} poses, expected at least {num_frames}. Write one "
+                f"--camera {path.source}: {path.num_frames} poses, expected at least {num_frames}. Write one "
                 "pose per key frame, or ask for fewer with --frames."
             )
-        cameras = cameras[select_keyframes(cameras.num_frames, num_frames)]
-        return Trajectory(cameras.resized(height, width), name=Path(value).name, source=value)
-    preset, amount = parse_preset(value)
-    kind = preset.split()[0]
-    given: dict[str, Any] = {}
-    if amount is not None:
-        given["amount_deg" if kind in TURNS else "focal_end" if kind in ZOOMS else "distance"] = amount
+        cameras = path.cameras[select_keyframes(path.num_frames, num_frames)]
+        return replace(path, cameras=cameras.resized(height, width))
+    options: dict[str, Any] = path.options
     return build_trajectory(
-        preset,
+        path.preset,
         start=(source.w2c, source.K),
         height=height,
         width=width,
         num_frames=num_frames,
         pivot_depth=memory.median_depth,
-        **given,
+        **options,
     )
 
 
@@ -206,10 +238,18 @@ def parse_preset(text: str) -> tuple[str, float | None]:
 
 
 def _frame_depths(
-    folder: Path | None, clip: int, trajectory: Trajectory, config: WorldStereoConfig, size: tuple[int, int]
+    args: argparse.Namespace,
+    clip: int,
+    trajectory: Trajectory,
+    config: WorldStereoConfig,
+    size: tuple[int, int],
 ) -> Tensor | None:
-    """[T, H, W] depth of a clip's key frames; frames that the memory does not keep stay 0."""
-    if folder is None:
+    """[T, H, W] depth of a clip's key frames; frames that the memory does not keep stay 0.
+
+    None for a clip without a folder: the depth of a clip that is about to be made cannot be there yet.
+    """
+    folder: Path | None = args.frame_depth
+    if folder is None or (clip > 1 and not (folder / f"clip_{clip:02d}").is_dir()):
         return None
     num_frames = len(range(0, trajectory.num_frames, config.control.mask_kernel))
     depths = torch.zeros(num_frames, *size)
@@ -221,7 +261,7 @@ def _frame_depths(
                 f"--frame-depth: no depth for frame {frame} of clip {clip}: expected {stem}"
                 f"{{{', '.join(SUFFIXES)}}}. Write it, or leave --frame-depth out."
             )
-        depth = read_depth(path).depth
+        depth = read_depth(path, png_scale=args.png_scale).depth
         if abs(depth.shape[0] * size[1] - depth.shape[1] * size[0]) > max(depth.shape):
             raise WorldStereoError(
                 f"--frame-depth: {path} is {depth.shape[0]} x {depth.shape[1]} (height x width), the clip is "

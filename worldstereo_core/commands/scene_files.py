@@ -69,6 +69,11 @@ def read_source(
     from ..formats.images import read_image
 
     image = read_image(require_file("--image", image_path))
+    if png_scale <= 0:
+        raise WorldStereoError(
+            f"--png-scale: got {png_scale:g}, expected scene units per step of the PNG, above 0; 0.001 reads "
+            "millimetres as metres."
+        )
     stored = read_depth(require_file("--depth", depth_path), png_scale=png_scale)
     height, width = image.shape[-2:]
     if tuple(stored.depth.shape) != (height, width):
@@ -100,11 +105,19 @@ def _first_K(first: Cameras | None, image_path: Path, height: int, width: int) -
             "--depth: the file has no K and no camera.json is given. Pass --fov (horizontal, degrees) or an "
             "NPZ with the keys depth and K."
         )
-    # One pixel of rounding is allowed when a photo was resized to whole pixels.
-    if abs(width * first.height - height * first.width) > max(first.height, first.width):
-        raise PathError(
-            f"--camera: K refers to {first.height} x {first.width} (height x width), {image_path.name} is "
-            f"{height} x {width}, another shape. Crop the image as the cameras expect, or store the image's "
-            "own K in the depth NPZ."
-        )
+    remedy = "store the image's own K in the depth NPZ"
+    check_shape_of_picture(first, image_path, (height, width), remedy)
     return scale_K(first.K[:1], (first.height, first.width), (height, width))[0]
+
+
+def check_shape_of_picture(
+    cameras: Cameras, image_path: Path, size: tuple[int, int], remedy: str = "write cameras for its own shape"
+) -> None:
+    """Raise PathError if cameras of --camera refer to a picture of another shape than the photo of `size`."""
+    height, width = size
+    # One pixel of rounding is allowed when a photo was resized to whole pixels.
+    if abs(width * cameras.height - height * cameras.width) > max(cameras.height, cameras.width):
+        raise PathError(
+            f"--camera: K refers to {cameras.height} x {cameras.width} (height x width), {image_path.name} "
+            f"is {height} x {width}, another shape. Crop the image as the cameras expect, or {remedy}."
+        )

@@ -143,7 +143,7 @@ def _size(path: Path, content: dict[str, Any], size: tuple[int, int] | None) -> 
     if missing:
         if size is None:
             raise PathError(
-                f"{path.name}: the key {' and '.join(map(repr, missing))} is missing; expected the size in "
+                f"{path.name}: lacks {' and '.join(map(repr, missing))}; expected the size in "
                 "pixels of the image that the intrinsics refer to. Add it to the file or give it beside it."
             )
         return size

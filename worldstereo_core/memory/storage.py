@@ -119,8 +119,8 @@ def _check_kind(path: Path) -> None:
     # A safetensors file starts with its header's length, whose first byte may be any, then the brace.
     if start.startswith(_PICKLE_STARTS) and start[8:] != b"{":
         raise WorldStereoError(
-            f"memory file {path.name}: got a pickled PyTorch file, expected safetensors. Pickled files can "
-            f"run code when opened and are never read here. {_ADVICE}"
+            f"memory file {path.name}: got a zip archive or pickled PyTorch file, expected safetensors. "
+            f"Pickled files can run code when opened and are never read here. {_ADVICE}"
         )
 
 
