@@ -15,6 +15,7 @@ from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory, initialise_memory
 from ..worldstereo_core.memory.pictures import draw_memory
 from ..worldstereo_core.memory.storage import load_memory, save_memory
+from .camera import fewer_frames
 from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .images import check_not_decoded_as_video, one_mask, one_picture, pictures
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket, TrajectorySocket
@@ -125,8 +126,13 @@ class CreateMemory(io.ComfyNode):
         if estimate.depth.shape[0] != 1:
             raise ShapeError(
                 f"geometry: got depth of {estimate.depth.shape[0]} pictures, expected that of the one in "
-                "image. "
-                "Run the depth estimator on the start picture alone."
+                "image. Run the depth estimator on the start picture alone."
+            )
+        if estimate.depth.shape[1:] != picture.shape[1:]:
+            raise ShapeError(
+                f"geometry: got depth of {estimate.depth.shape[1]} x {estimate.depth.shape[2]} (height x "
+                f"width), expected {picture.shape[1]} x {picture.shape[2]} as the image has. Run the depth "
+                "estimator on the very picture that is wired to image."
             )
         memory = initialise_memory(
             picture,
@@ -155,7 +161,11 @@ class UpdateMemory(io.ComfyNode):
             inputs=[
                 MemorySocket.Input("memory", tooltip="The memory before this clip; it is not changed."),
                 io.Image.Input("images", tooltip="The clip's frames, one per camera of the trajectory."),
-                TrajectorySocket.Input("trajectory", tooltip="The cameras the clip was made with."),
+                TrajectorySocket.Input(
+                    "trajectory",
+                    tooltip="The cameras the clip was made with. A longer trajectory is sampled down to the "
+                    "images, as for the clip, and that is said.",
+                ),
                 io.Int.Input(
                     "keep_frames",
                     default=8,
@@ -198,6 +208,7 @@ class UpdateMemory(io.ComfyNode):
     ) -> io.NodeOutput:
         frames = pictures("images", images)
         check_not_decoded_as_video(frames.shape[0], trajectory.num_frames)
+        trajectory = fewer_frames(trajectory, frames.shape[0])
         depths = None
         if geometry is not None:
             depths = geometry_to_depth(geometry).depth

@@ -146,9 +146,10 @@ def test_a_missing_clip_vision_is_said(server):
 
 @current
 def test_eighty_one_poses_are_sampled_down_to_the_key_frames_and_that_is_said(server):
-    prompt = workflow("one_clip", "preview")
+    prompt = workflow("two_clips", "preview", "grown_report")
     prompt["trajectory"]["inputs"]["frames"] = 17
-    server.run(prompt)
+    run = server.run(prompt)
+    assert "2 views added (frames 2, 4)" in run.outputs["grown_report"]["text"][0]
     assert "17 renders are sampled down to 5" in server.log()
     assert "17 frames and is sampled down to 5" in server.log()
 
