@@ -4,13 +4,14 @@
 
 Nothing is recomputed. Whole cases, optional debug tensors and intermediate steps are left out, and the
 manifests are cut to what is left, so that the result is a golden set of the same form. The point renders lose
-frames and every point that lies outside the views kept.
+frames and every point that lies outside the views kept; the Uni3C weights lose all blocks but the first.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -36,8 +37,8 @@ WEIGHTS = [
 # Golden -> globs of the tensors left out.
 GOLDENS: dict[str, list[str]] = {
     "inputs_a": [],
-    "g1_control_branch": ["rope_*", "patch_tokens"],
-    "g2_uni3c_branch": ["cam7_interp.*"],
+    "g1_control_branch": ["rope_*", "patch_tokens", "residual0", "residual1"],
+    "g2_uni3c_branch": ["cam7_interp.*", "*.patch_tokens", "*.residual1"],
     "g3_camera_a": ["dbg.*"],
     "g4_memory_a_update": ["dbg.*"],
     "g4_memory_a_noupdate": ["dbg.*"],
@@ -49,7 +50,7 @@ GOLDENS: dict[str, list[str]] = {
     "g9_retrieval": [],
     "g10_inputs": [],
     "g10_unipc": [],
-    "g10_vae": ["video*", "decoded0_unclipped", "keyframe0_latent_raw"],
+    "g10_vae": ["video*", "decoded0_unclipped", "keyframe*"],
     "g10_pipe_memory": ["pred0[1-9]", "latents_step[123]"],
     "g11_clip_preprocess": [],
 }
@@ -77,6 +78,13 @@ def cut_render(tensors: dict[str, Tensor], manifest: dict) -> None:
             if name in {f"{case}.idx", f"{case}.zbuf", f"{case}.dists"}:
                 del tensors[name]
         keep_visible(tensors, case, facts["radius"], facts["h"], facts["w"])
+
+
+def cut_blocks(path: Path) -> None:
+    """Keep the first control block of a weight file: the number of blocks is read from the file anyway."""
+    tensors = load_file(path)
+    later = re.compile(r"\.(controlnet_blocks|proj_out)\.[1-9]")
+    save_file({key: value for key, value in tensors.items() if not later.search(key)}, path)
 
 
 SPECIAL: dict[str, Callable[[dict[str, Tensor], dict], None]] = {"g8_render": cut_render}
@@ -124,6 +132,7 @@ def main() -> None:
     for name in WEIGHTS:
         (TARGET / "weights" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / "weights" / name, TARGET / "weights" / name)
+    cut_blocks(TARGET / "weights/uni3c_layout_controlnet.safetensors")
     for name, dropped in GOLDENS.items():
         cut(source, name, dropped)
     size = sum(path.stat().st_size for path in TARGET.rglob("*") if path.is_file())
