@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -169,3 +170,10 @@ def test_a_view_whose_depth_has_another_size_is_refused(tmp_path: Path):
     save_memory(tmp_path / "crooked.safetensors", replace(memory, views=(crooked, *memory.views[1:])))
     with pytest.raises(WorldStereoError, match=r"do not fit together.*depth of view image"):
         load_memory(tmp_path / "crooked.safetensors")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_saved_memory_has_the_permissions_of_any_new_file(tmp_path: Path):
+    (tmp_path / "any").touch()
+    save_memory(tmp_path / "memory.safetensors", random_memory())
+    assert (tmp_path / "memory.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode

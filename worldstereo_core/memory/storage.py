@@ -70,7 +70,11 @@ def save_memory(path: str | Path, memory: GeometricMemory) -> None:
     metadata = {"format": FORMAT, "version": str(VERSION), "memory": json.dumps(facts)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
+        part.touch()
+        mode = part.stat().st_mode
         save_file({name: _own_storage(tensor) for name, tensor in tensors.items()}, part, metadata)
+        # Newer safetensors makes files that only their owner can read; a memory is shared like any output.
+        part.chmod(mode)
 
 
 def load_memory(path: str | Path) -> GeometricMemory:
