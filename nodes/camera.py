@@ -39,7 +39,8 @@ def start_camera(
         height, width = height or DEFAULT_SIZE[0], width or DEFAULT_SIZE[1]
         K = fov_to_K(math.radians(fov_deg), height, width)
         start = Cameras(torch.eye(4)[None], K[None], height, width)
-    return start.resized(height or start.height, width or start.width)
+    # Another aspect is cut, as Fit Image cuts the picture; stretched pixels would not be square.
+    return start.cropped(height or start.height, width or start.width)
 
 
 def fewer_frames(trajectory: Trajectory, frames: int) -> Trajectory:
@@ -130,7 +131,7 @@ class BuildTrajectory(io.ComfyNode):
                     max=8192,
                     step=16,
                     tooltip="Width of the clip in pixels, a multiple of 16. 0 takes the memory's picture "
-                    "size (768 without a memory).",
+                    "size (768 without a memory). Another aspect is cut, as Fit Image does.",
                 ),
                 io.Int.Input(
                     "height",
@@ -139,7 +140,7 @@ class BuildTrajectory(io.ComfyNode):
                     max=8192,
                     step=16,
                     tooltip="Height of the clip in pixels, a multiple of 16. 0 takes the memory's picture "
-                    "size (480 without a memory).",
+                    "size (480 without a memory). Another aspect is cut, as Fit Image does.",
                 ),
                 MemorySocket.Input(
                     "memory",

@@ -128,6 +128,15 @@ class LoadTrajectory(io.ComfyNode):
                     tooltip="Scene units per unit of the file, e.g. 0.01 for centimetres into metres. 0 = "
                     "what the file says, else 1.",
                 ),
+                io.Combo.Input(
+                    "fit",
+                    options=["crop", "stretch"],
+                    default="crop",
+                    optional=True,
+                    advanced=True,
+                    tooltip="What width and height of another aspect do, as on Fit Image: crop keeps "
+                    "proportions, stretch scales both sides alone, as the released code does.",
+                ),
             ],
             outputs=[
                 TrajectorySocket.Output(
@@ -156,6 +165,7 @@ class LoadTrajectory(io.ComfyNode):
         sensor_width_mm: float = 36.0,
         up_axis: str = "auto",
         unit_scale: float = 0.0,
+        fit: str = "crop",
     ) -> io.NodeOutput:
         path = input_path(file, "file")
         found = read_camera_file(
@@ -167,7 +177,8 @@ class LoadTrajectory(io.ComfyNode):
             unit_scale=unit_scale or None,
         )
         read = found.trajectory
-        cameras = read.cameras.resized(height or read.height, width or read.width)
+        size = (height or read.height, width or read.width)
+        cameras = read.cameras.cropped(*size) if fit == "crop" else read.cameras.resized(*size)
         trajectory = replace(read, cameras=cameras)
         notes = [f"{BY_NAME[found.format].title}: {read.num_frames} frames.", *found.notes]
         if frames not in (0, trajectory.num_frames):

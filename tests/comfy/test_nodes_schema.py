@@ -15,7 +15,7 @@ INPUTS = {
     "WorldStereo_LoadDepth": "file scale kind fov_deg",
     "WorldStereo_BuildTrajectory": "preset amount_deg distance easing frames focal_end width height memory "
     "continue_from fov_deg fps unit",
-    "WorldStereo_LoadTrajectory": "file frames width height fps sensor_width_mm up_axis unit_scale",
+    "WorldStereo_LoadTrajectory": "file frames width height fps sensor_width_mm up_axis unit_scale fit",
     "WorldStereo_SaveTrajectory": "trajectory filename_prefix format sensor_width_mm up_axis",
     "WorldStereo_CreateMemory": "image geometry fov_deg edge_threshold far_contraction sky edge_mode "
     "depth_kind",

@@ -22,6 +22,7 @@ from worldstereo_core.geometry.cameras import (
     unproject,
     w2c_to_plucker,
 )
+from worldstereo_core.geometry.pictures import fit_pictures
 from worldstereo_core.geometry.poses import invert_se3, quaternion_to_matrix
 
 T, H, W = 3, 8, 10
@@ -154,6 +155,25 @@ def test_resizing_cameras_moves_projections_with_the_picture():
     xy_resized, _ = project(points, resized.K, resized.w2c)
     assert_close(xy_resized, xy * torch.tensor([3.0, 2.0]))
     assert (resized.height, resized.width) == (16, 30)
+
+
+def test_cropping_cameras_keeps_pixels_square_and_cuts_evenly():
+    # 4 x 8 pixels, focal 6; a square of 8 cuts 2 columns on each side and doubles the rest.
+    K = torch.tensor([[6.0, 0, 4], [0, 6, 2], [0, 0, 1]])
+    cropped = Cameras(torch.eye(4)[None], K[None], 4, 8).cropped(8, 8)
+    assert_close(cropped.K[0], torch.tensor([[12.0, 0, 4], [0, 12, 4], [0, 0, 1]]))
+    assert (cropped.height, cropped.width) == (8, 8)
+
+
+def test_cropped_cameras_see_what_the_cropped_picture_shows():
+    picture = torch.zeros(1, 3, 40, 60)
+    picture[..., 18:22, 38:42] = 1  # centred at x = 40, y = 20
+    cameras = Cameras(torch.eye(4)[None], torch.tensor([[[50.0, 0, 30], [0, 50, 20], [0, 0, 1]]]), 40, 60)
+    point = torch.tensor([[0.2, 0.0, 1.0]])  # 50 * 0.2 + 30 = 40
+    shown = fit_pictures(picture, 32, 32)[0, 0]
+    middle = (shown * (torch.arange(32) + 0.5)).sum() / shown.sum()
+    cropped = cameras.cropped(32, 32)
+    assert_close(project(point, cropped.K, cropped.w2c)[0][0, 0, 0], middle, atol=0.05, rtol=0)
 
 
 def test_good_cameras_pass():

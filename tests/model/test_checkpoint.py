@@ -214,6 +214,8 @@ def test_without_settings_every_assumption_is_named(memory: Tensors):
 def test_overrides_win_over_the_file(memory: Tensors):
     config = read(memory, overrides={"variant": "camera", "reference_update": False}).config
     assert config.variant == "camera"
+    assert "by its tensors this is a memory file" in read(memory, overrides={"variant": "camera"}).describe()
+    assert "by its tensors" not in read(memory, overrides={"variant": "memory"}).describe()
     off = read(memory, overrides={"reference_update": False, "variant": None}).config
     assert (off.variant, off.updates_references) == ("memory", False)
     with pytest.raises(CheckpointError, match="variant: got 'giant', expected one of camera"):

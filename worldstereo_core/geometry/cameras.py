@@ -56,6 +56,15 @@ class Cameras:
         K = scale_K(self.K, (self.height, self.width), (height, width))
         return replace(self, K=K, height=height, width=width)
 
+    def cropped(self, height: int, width: int) -> Cameras:
+        """The same cameras for the image brought to another size by ``pictures.fit_pictures(fit="crop")``."""
+        window_height, window_width, top, left = central_window((self.height, self.width), (height, width))
+        K = self.K.clone()
+        K[:, 0, 2] -= left
+        K[:, 1, 2] -= top
+        K = scale_K(K, (window_height, window_width), (height, width))
+        return replace(self, K=K, height=height, width=width)
+
     def __getitem__(self, frames: slice | int | Tensor | Sequence[int]) -> Cameras:
         """The chosen frames, in the order given; one index gives Cameras of one frame."""
         if isinstance(frames, int):
@@ -67,6 +76,17 @@ class Cameras:
 
     def to(self, device: torch.device | str) -> Cameras:
         return replace(self, w2c=self.w2c.to(device), K=self.K.to(device))
+
+
+def central_window(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest central window of ``size`` (height, width) with the proportions of ``target``.
+
+    Returns:
+        Height, width, top and left of the window in pixels of ``size``.
+    """
+    scale = max(target[0] / size[0], target[1] / size[1])
+    height, width = (min(side, round(wanted / scale)) for side, wanted in zip(size, target, strict=True))
+    return height, width, (size[0] - height) // 2, (size[1] - width) // 2
 
 
 def check_cameras(name: str, cameras: Cameras) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..checks import WorldStereoError, check_shape
+from .cameras import central_window
 from .depth import has_depth
 from .render import RenderedFrames
 
@@ -35,11 +36,8 @@ def fit_pictures(pictures: Tensor, height: int, width: int, fit: Fit = "crop") -
     if (sizes["H"], sizes["W"]) == (height, width):
         return pictures
     if fit == "crop":
-        scale = max(height / sizes["H"], width / sizes["W"])
-        # The largest window of the wanted proportions, in source pixels.
-        window = (min(sizes["H"], round(height / scale)), min(sizes["W"], round(width / scale)))
-        top, left = (sizes["H"] - window[0]) // 2, (sizes["W"] - window[1]) // 2
-        pictures = pictures[..., top : top + window[0], left : left + window[1]]
+        rows, columns, top, left = central_window((sizes["H"], sizes["W"]), (height, width))
+        pictures = pictures[..., top : top + rows, left : left + columns]
     resized = interpolate(pictures, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
     return resized.clamp(0, 1)
 

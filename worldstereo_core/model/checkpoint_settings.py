@@ -145,6 +145,12 @@ class SettingsReader:
         if stated is not None:
             if stated not in VARIANTS:
                 raise CheckpointError(f"variant: got {stated!r}, expected one of {', '.join(VARIANTS)}.")
+            if (stated == "camera") == has_camera_embedding:
+                looks = "memory" if has_camera_embedding else "camera"
+                self.notes.append(
+                    f"variant is {stated}, but by its tensors this is a {looks} file. If the result looks "
+                    "wrong, set variant to auto, or choose another file."
+                )
             return stated
         if "dmd_steps" in self.values:
             return "memory-dmd"
