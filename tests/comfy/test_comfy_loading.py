@@ -53,8 +53,8 @@ def test_loading_again_for_another_patcher_gives_the_same_weights(check):
         ("width", r"backbone: got width 384"),
         ("family", r"not a Wan model"),
         ("incomplete", r"lacks 1 tensors.*blocks\.1\.ffn\.2\.weight"),
-        ("truncated backbone", r"backbone.safetensors: truncated"),
-        ("truncated", r"truncated.safetensors: truncated"),
+        ("truncated backbone", r"backbone: backbone.safetensors: truncated"),
+        ("truncated", r"worldstereo: truncated.safetensors: truncated"),
         ("weight_dtype", r"weight_dtype: got 'int4'"),
     ],
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,6 +73,18 @@ def register_model_folder() -> None:
     folder_paths.folder_names_and_paths[MODEL_FOLDER][1].update({".safetensors", ".pth", ".pt"})
 
 
+@contextmanager
+def _of_input(name: str, path: str | Path) -> Iterator[None]:
+    """Let an error that begins with a file's path begin with the node input the file was chosen in."""
+    try:
+        yield
+    except CheckpointError as error:
+        text = str(error)
+        if not text.startswith(str(path)):
+            raise
+        raise CheckpointError(f"{name}: {Path(path).name}{text.removeprefix(str(path))}") from error
+
+
 def load_worldstereo(
     backbone_path: str | Path | None,
     worldstereo_path: str | Path,
@@ -90,7 +103,8 @@ def load_worldstereo(
     Raises: CheckpointError, naming the input, if a file is damaged, the backbone is of another kind, or it is
         missing although the WorldStereo file needs one.
     """
-    checkpoint = load_checkpoint(worldstereo_path, overrides=overrides)
+    with _of_input("worldstereo", worldstereo_path):
+        checkpoint = load_checkpoint(worldstereo_path, overrides=overrides)
     model, notes = build_model(checkpoint, backbone_path, weight_dtype)
     arguments = (backbone_path, worldstereo_path, weight_dtype, overrides)
     model.cached_patcher_init = (_reload_model, arguments)
@@ -224,7 +238,8 @@ def _merged_state(
             f"image-to-video model of width {checkpoint.config.control.output_width} "
             "(14B for the released files)."
         )
-    base, metadata = _read_backbone(backbone_path)
+    with _of_input("backbone", backbone_path):
+        base, metadata = _read_backbone(backbone_path)
     _check_base(checkpoint, base, f"backbone {Path(backbone_path).name}")
     missing = [key for key in checkpoint.missing_backbone_keys if key not in base]
     if missing:
