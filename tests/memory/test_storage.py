@@ -16,7 +16,6 @@ from torch import Tensor
 
 from worldstereo_core.checks import WorldStereoError
 from worldstereo_core.geometry.point_cloud import PointCloud
-from worldstereo_core.memory import storage
 from worldstereo_core.memory.memory import GeometricMemory
 from worldstereo_core.memory.storage import load_memory, save_memory
 from worldstereo_core.memory.view import View
@@ -96,7 +95,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     def fail(source: Path, target: Path) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(storage.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         save_memory(path, random_memory(num_points=7))
     assert path.read_bytes() == before

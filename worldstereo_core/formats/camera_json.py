@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..atomic import replace_when_done
 from ..checks import PathError
 from ..geometry.cameras import Cameras, check_cameras
-from .atomic import replace_when_done
 
 
 def read_camera_json(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> Cameras:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..atomic import replace_when_done
 from ..checks import ShapeError, WorldStereoError
-from .atomic import replace_when_done
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..atomic import replace_when_done
 from ..checks import WorldStereoError
 from ..geometry.point_cloud import PointCloud
-from .atomic import replace_when_done
 
 UpAxis = Literal["y", "z", "-y"]
 # Ours (x right, y down, z forward) to the file's axes; each row is an axis of the file. All are rotations.

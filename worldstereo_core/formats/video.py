@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..atomic import replace_when_done
 from ..checks import WorldStereoError, check_shape
-from .atomic import replace_when_done
 from .images import to_bytes
 
 logger = logging.getLogger(__name__)

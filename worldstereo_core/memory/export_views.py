@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .storage import replacing
+from ..atomic import replace_when_done
 from .view import View
 
 PANORAMA_FOLDER = "pano_bank"
@@ -82,9 +82,9 @@ def write_reconstruction_folder(folder: Path, views: Sequence[View], scene: str)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for name, view in zip(contents.image_names, views, strict=True):
         picture = Image.fromarray(view.image.permute(1, 2, 0).cpu().numpy())
-        with replacing(folder / name) as part:
+        with replace_when_done(folder / name) as part:
             picture.save(part, format="PNG")
     for name, data in (("cameras.json", contents.cameras), ("name_map.json", contents.name_map)):
-        with replacing(folder / name) as part:
+        with replace_when_done(folder / name) as part:
             part.write_text(json.dumps(data, indent=2), encoding="utf-8")
     return contents

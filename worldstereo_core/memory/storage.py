@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..atomic import replace_when_done
 from ..checks import WorldStereoError, check_shape
 from ..geometry.point_cloud import PointCloud
 from .memory import GeometricMemory
@@ -22,17 +20,6 @@ FORMAT = "worldstereo-memory"
 VERSION = 1
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 _ADVICE = "Choose a file written by Save Geometric Memory, or save the memory again."
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it takes ``path``'s place on success and is removed on failure."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_memory(path: str | Path, memory: GeometricMemory) -> None:
@@ -69,7 +56,7 @@ def save_memory(path: str | Path, memory: GeometricMemory) -> None:
     }
     metadata = {"format": FORMAT, "version": str(VERSION), "memory": json.dumps(facts)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:
+    with replace_when_done(path) as part:
         part.touch()
         mode = part.stat().st_mode
         save_file({name: _own_storage(tensor) for name, tensor in tensors.items()}, part, metadata)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..atomic import replace_when_done
 from .config import ControlSizes, WorldStereoConfig
 from .key_names import wan_to_diffusers_key
 from .vae_key_names import wan_vae_shapes
@@ -209,6 +209,5 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 
 def _write_bytes(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(content)

@@ -16,6 +16,7 @@ from types import ModuleType
 
 from torch import Tensor
 
+from ...atomic import replace_when_done
 from ...checks import WorldStereoError
 from ..outcome import CannotRun
 from .checks import Check, compare_all, failed
@@ -163,11 +164,10 @@ def _dump(path: Path, verdict: Verdict) -> None:
     if not verdict.computed:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_name(f".{path.name}.part")
     # Clones: safetensors refuses tensors that share memory.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in verdict.computed.items()}
-    save_file(tensors, temporary)
-    os.replace(temporary, path)
+    with replace_when_done(path) as temporary:
+        save_file(tensors, temporary)
 
 
 def _run_under_comfyui(folder: Path, dump: Path | None) -> int | None:

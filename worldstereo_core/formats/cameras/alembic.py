@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from ...atomic import replace_when_done
 from ...checks import PathError
 from ...geometry.trajectory import Trajectory
-from ..atomic import replace_when_done
 from .axes import rigid_part
 from .bounded import read_bytes
 from .exchange import (

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...atomic import replace_when_done
 from ...geometry.poses import matrix_to_quaternion
 from ...geometry.trajectory import Trajectory
-from ..atomic import replace_when_done
 from .exchange import DEFAULTS, FileSettings, Notes, file_poses, intrinsics, note_lens_loss
 
 NAME = "blender"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
+from ...atomic import replace_when_done
 from ...checks import PathError
 from ...geometry.trajectory import Trajectory
-from ..atomic import replace_when_done
 from .axes import check_numbers, euler_to_matrix, matrix_to_euler
 from .bounded import read_text, shown
 from .exchange import (

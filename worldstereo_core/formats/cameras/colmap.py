@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...atomic import replace_when_done
 from ...checks import PathError
 from ...geometry.poses import invert_se3, matrix_to_quaternion
 from ...geometry.trajectory import Trajectory
-from ..atomic import replace_when_done
 from .bounded import natural_order, read_bytes, read_text, shown
 from .exchange import (
     DEFAULTS,

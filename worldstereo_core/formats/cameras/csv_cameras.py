@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...atomic import replace_when_done
 from ...checks import PathError
 from ...geometry.poses import matrix_to_quaternion
 from ...geometry.trajectory import Trajectory
-from ..atomic import replace_when_done
 from .axes import check_numbers
 from .bounded import pixels, read_text, shown
 from .exchange import (

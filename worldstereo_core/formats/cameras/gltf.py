@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...atomic import replace_when_done
 from ...geometry.poses import matrix_to_quaternion
 from ...geometry.trajectory import Trajectory
-from ..atomic import replace_when_done
 from .bounded import number, pixels
 from .exchange import (
     DEFAULTS,

@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...atomic import replace_when_done
 from ...checks import PathError
 from ...geometry.cameras import look_at
 from ...geometry.poses import invert_se3, matrix_to_quaternion
 from ...geometry.trajectory import Trajectory
-from ..atomic import replace_when_done
 from .axes import check_numbers, rotation_from_quaternion
 from .bounded import number, parse_json, pixels, read_text, shown
 from .exchange import (

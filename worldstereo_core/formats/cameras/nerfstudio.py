@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...atomic import replace_when_done
 from ...checks import PathError
 from ...geometry.cameras import fov_to_focal
 from ...geometry.trajectory import Trajectory
-from ..atomic import replace_when_done
 from .axes import rigid_part
 from .bounded import matrix, natural_order, number, pixels, read_json_object
 from .exchange import (

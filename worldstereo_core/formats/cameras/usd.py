@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...atomic import replace_when_done
 from ...checks import PathError
 from ...geometry.trajectory import Trajectory
-from ..atomic import replace_when_done
 from .axes import rigid_part
 from .bounded import read_bytes
 from .exchange import (

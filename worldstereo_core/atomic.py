@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..checks import WorldStereoError
+from .checks import WorldStereoError
 
 
 @contextmanager
