@@ -19,14 +19,15 @@ from ..worldstereo_core.adapters.comfy.vae import (
 from ..worldstereo_core.checks import ShapeError
 from ..worldstereo_core.geometry.pictures import Fit, fit_pictures
 from ..worldstereo_core.geometry.trajectory import Trajectory
+from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.retrieval import References
 from ..worldstereo_core.model.conditioning import build_condition
 from ..worldstereo_core.model.config import LatentConditionMode
 from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket, select_keyframes
 from .camera import fewer_frames
 from .images import one_picture, pictures, to_image
-from .io_types import ConditionSocket, ReferencesSocket, TrajectorySocket
-from .progress import node_progress
+from .io_types import ConditionSocket, MemorySocket, ReferencesSocket, TrajectorySocket
+from .progress import node_progress, render_device
 
 logger = logging.getLogger(__name__)
 
@@ -257,6 +258,12 @@ class EncodeControl(io.ComfyNode):
                     advanced=True,
                     tooltip="Encode pictures in tiles: less memory, slower. auto: only when memory runs out.",
                 ),
+                MemorySocket.Input(
+                    "memory",
+                    optional=True,
+                    tooltip="The memory that was rendered. Only needed for reference_radius on Apply "
+                    "WorldStereo Control: finds which places of clip and references show the same surface.",
+                ),
             ],
             outputs=[
                 ConditionSocket.Output(
@@ -276,6 +283,7 @@ class EncodeControl(io.ComfyNode):
         frames: int = 21,
         references: References | None = None,
         tiled: str = "auto",
+        memory: GeometricMemory | None = None,
     ) -> io.NodeOutput:
         config = control_module(control).config
         needed = config.control.num_mask_frames(frames)
@@ -289,5 +297,6 @@ class EncodeControl(io.ComfyNode):
             hidden,
             references,
             progress=node_progress(),
+            memory=None if memory is None else memory.to(render_device()),
         )
         return io.NodeOutput(condition)

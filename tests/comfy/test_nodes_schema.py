@@ -28,9 +28,9 @@ INPUTS = {
     "WorldStereo_FitImage": "image resolution fit",
     "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
     "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output",
-    "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled",
+    "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled memory",
     "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
-    "late reference_strength",
+    "late reference_strength reference_radius",
     "WorldStereo_MakeSigmas": "schedule steps shift start control",
     "WorldStereo_MakeUniPCSampler": "order official_timesteps",
     "WorldStereo_SplitKeyframes": "latent",
