@@ -3,6 +3,7 @@
 from .camera import BuildTrajectory
 from .camera_files import LoadTrajectory, SaveTrajectory
 from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, FitImage
+from .correspondence import ExportCorrespondences, MatchViews, WarpViews
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
 from .loaders import LoadDepth, LoadModel
@@ -31,4 +32,7 @@ NODES = (
     MakeUniPCSampler,
     SplitKeyframes,
     ExportPointCloud,
+    WarpViews,
+    MatchViews,
+    ExportCorrespondences,
 )

@@ -34,6 +34,9 @@ INPUTS = {
     "WorldStereo_MakeSigmas": "schedule steps shift start control",
     "WorldStereo_MakeUniPCSampler": "order official_timesteps",
     "WorldStereo_SplitKeyframes": "latent",
+    "WorldStereo_WarpViews": "memory trajectory max_views sharpness tolerance radius references",
+    "WorldStereo_MatchViews": "memory first second style lines tolerance",
+    "WorldStereo_ExportCorrespondences": "memory filename_prefix max_points min_views model tolerance",
     "WorldStereo_ExportPointCloud": "memory up_axis colours min_confidence filename_prefix",
 }
 

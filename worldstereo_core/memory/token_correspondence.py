@@ -1,4 +1,4 @@
-"""For each target token the reference tokens that see the same surface, sparse, and as masks for attention."""
+"""For each target token the reference tokens that see the same surface, sparse and as masks."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class ControlCondition:
         reference_index: [V] int64 in 0..F-2; reference j takes the time position reference_index[j] + 1.
         camera_tokens: [b, F, 7] quaternion wxyz and translation of the normalised w2c, or None.
         reference_camera_tokens: [b, V, 7], or None.
-        shared_surfaces: pairs of clip and reference tokens that show the same surface, or None = not looked for.
+        shared_surfaces: pairs of clip and reference tokens of the same surface; None = not looked for.
         reference_access: what each token may see of the references; None = everything.
     """
 

@@ -1,8 +1,8 @@
 """Attention in which each of the clip's tokens sees the whole clip, but only chosen reference tokens.
 
-Three ways that give the same numbers: a dense mask (slow, obvious), gathered keys tile by tile (any device, no
-compiler), and FlexAttention over blocks (GPU). Reference tokens as queries are not restricted and not handled
-here.
+Three ways that give the same numbers: a dense mask (slow, obvious), gathered keys tile by tile (any device,
+no compiler), and FlexAttention over blocks (GPU). Reference tokens as queries are not restricted and not
+handled here.
 """
 
 from __future__ import annotations
@@ -156,8 +156,9 @@ def reference_access(
     per_frame = grid.rows * grid.columns
     if tokens.num_targets != grid.num_tokens or tokens.num_references % per_frame:
         raise ShapeError(
-            f"condition: its correspondences belong to {tokens.num_targets} clip and {tokens.num_references} "
-            f"reference tokens, the clip has {grid.frames} x {grid.rows} x {grid.columns}. Encode the control "
+            f"condition: its correspondences belong to {tokens.num_targets} clip and "
+            f"{tokens.num_references} reference tokens, the clip has {grid.frames} x {grid.rows} x "
+            f"{grid.columns}. Encode the control "
             "again for this size and frame count."
         )
     number = torch.arange(per_frame).reshape(grid.rows, grid.columns)

@@ -73,5 +73,5 @@ def restricted_attention(
 def _main_attention(
     query: Tensor, key: Tensor, value: Tensor, heads: int, access: ReferenceAccess, bias: float
 ) -> Tensor:
-    split = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (query, key, value))
-    return best_way(query.device)(*split, access, bias).transpose(1, 2).flatten(2)
+    query, key, value = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (query, key, value))
+    return best_way(query.device)(query, key, value, access, bias).transpose(1, 2).flatten(2)
