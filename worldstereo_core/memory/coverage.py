@@ -15,7 +15,7 @@ MAX_POINTS = 2048
 BATCH = 16
 # A view must add this share of what a frame sees, on average over the frames.
 LEAST_GAIN = 0.005
-# A view counts as showing a frame's points if its direction is penalised to no less than this.
+# A view counts as showing a frame's points if it is penalised to no less than this.
 LEAST_PENALTY = 0.5
 
 
@@ -41,7 +41,7 @@ def cover(sight: BankSight, seen: Tensor, penalty: Tensor, most: int) -> Coverag
     Args:
         sight: of the bank.
         seen: [T, S] bool, the points that each target frame sees.
-        penalty: [T, V] 0..1 factor on what a view adds to a frame, by viewing direction.
+        penalty: [T, V] 0..1 factor on what a view adds to a frame: by direction and detail.
         most: views to choose; fewer if the rest add nearly nothing, none if the frames see no points.
     """
     points = seen.any(dim=0).nonzero()[:, 0]

@@ -57,11 +57,13 @@ class BankSight:
         sample: the points.
         bits: [S, ceil(V / 8)] uint8; bit v % 8 of byte v // 8 says whether view v sees the point.
         forward: [V, 3] unit viewing direction of each view, world coordinates.
+        detail: [V] see ``detail_of``.
     """
 
     sample: PointSample
     bits: Tensor
     forward: Tensor
+    detail: Tensor
 
     @property
     def num_views(self) -> int:
@@ -102,9 +104,13 @@ def _look(memory: GeometricMemory, progress: Progress | None) -> BankSight:
     views = memory.views
     bits = torch.zeros(len(sample.xyz), -(-len(views) // 8), dtype=torch.uint8)
     weights = 2 ** torch.arange(8)
+    details = []
     for start in range(0, len(views), CAMERAS_AT_ONCE):  # a multiple of 8
         part = views[start : start + CAMERAS_AT_ONCE]
         seen = _seen_by_views(sample, part)
+        w2c = torch.stack([view.w2c.cpu().float() for view in part])
+        focal = torch.tensor([float(view.K[0, 0]) / view.width for view in part])
+        details.append(detail_of(sample, seen, w2c, focal))
         seen = torch.nn.functional.pad(seen, (0, 0, 0, -len(part) % 8))
         packed = (seen.unflatten(0, (-1, 8)) * weights[:, None]).sum(dim=1)
         bits[:, start // 8 : start // 8 + len(packed)] = packed.T.to(torch.uint8)
@@ -112,7 +118,7 @@ def _look(memory: GeometricMemory, progress: Progress | None) -> BankSight:
             progress(start + len(part), len(views))
     # The third row of a w2c rotation is the camera's z axis in world coordinates.
     forward = torch.stack([view.w2c[2, :3].cpu().float() for view in views])
-    return BankSight(sample, bits, forward)
+    return BankSight(sample, bits, forward, torch.cat(details))
 
 
 def sample_points(points: PointCloud, most: int = MAX_SAMPLES) -> PointSample:
@@ -147,6 +153,23 @@ def seen_points(sample: PointSample, cameras: Cameras) -> Tensor:
         for start in range(0, cameras.num_frames, CAMERAS_AT_ONCE)
     ]
     return torch.cat(parts)
+
+
+def detail_of(
+    sample: PointSample,
+    seen: Tensor,  # [N, S]
+    w2c: Tensor,  # [N, 4, 4]
+    focal: Tensor,  # [N]
+) -> Tensor:
+    """[N] how large cameras show what they see: picture widths per unit at its mean depth; 0 = see nothing.
+
+    Args:
+        focal: focal lengths in picture widths.
+    """
+    count = seen.sum(dim=1)
+    middle = seen.float() @ sample.xyz / count.clamp_min(1)[:, None]
+    depth = (w2c[:, 2, :3] * middle).sum(dim=1) + w2c[:, 2, 3]
+    return torch.where(count > 0, focal / depth, 0.0)
 
 
 def _seen_by_views(sample: PointSample, views: Sequence[View]) -> Tensor:
