@@ -111,8 +111,7 @@ def test_a_view_with_depth_is_asked_itself():
     bank = cameras(((0.0, 0, 0), (0.0, 0, 6)), ((0.0, 0, 0), (0.0, 0, 6)))
     memory = memory_of(BACK, bank, [torch.full((H, W), 3.0), torch.full((H, W), 6.0)])
     sight = bank_sight(memory)
-    every = torch.arange(len(sight.sample.xyz))
-    counts = sight.of_views(every, torch.tensor([0, 1])).sum(dim=0)
+    counts = sight.of_views(torch.tensor([0, 1])).sum(dim=0)
     assert counts[0] == 0 and counts[1] > 100
 
 
@@ -121,10 +120,11 @@ def test_bits_hold_any_number_of_views_and_counting_equals_the_plain_product():
     sight = bank_sight(memory_of(torch.cat([BACK, grid((-1, 1), (-1, 1), 3.0)]), bank))
     assert sight.bits.shape[1] == 6 and sight.num_views == 43
     expected = seen_points(sight.sample, bank).float()
-    points = torch.arange(len(sight.sample.xyz))
-    assert torch.equal(sight.of_views(points, torch.arange(43)), expected.T)
-    weights = torch.rand(5, len(points))
-    torch.testing.assert_close(sight.count(weights, points, chunk=100), weights @ expected.T)
+    assert torch.equal(sight.of_views(torch.arange(43)), expected.T)
+    weights = torch.rand(5, len(sight.sample.xyz))
+    torch.testing.assert_close(sight.count(weights, chunk=100), weights @ expected.T)
+    some = torch.tensor([5, 3, 70])
+    assert torch.equal(sight.only(some).of_views(torch.tensor([42])), expected.T[some][:, 42:])
 
 
 def test_the_answer_is_kept_with_the_memory_and_goes_with_it():
@@ -174,7 +174,7 @@ def plain_greedy(seen: Tensor, views: Tensor, penalty: Tensor, most: int) -> lis
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_lazy_greedy_chooses_what_counting_everything_chooses(seed: int):
+def test_counting_only_what_is_missed_chooses_what_counting_everything_chooses(seed: int):
     generator = torch.Generator().manual_seed(seed)
     frames, points, count = 6, 300, 75
     seen = torch.rand(frames, points, generator=generator) < 0.3

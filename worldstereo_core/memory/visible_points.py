@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .memory import GeometricMemory
 
 Progress = Callable[[int, int], None]
-MAX_SAMPLES = 8192
+MAX_SAMPLES = 6000
 # The cloud is thinned to this many points before cubes are tried: enough to fill every cube.
 MAX_TRIED = 400_000
 # Cells across the finest level, and levels; each has cells twice as large.
@@ -69,16 +69,21 @@ class BankSight:
     def num_views(self) -> int:
         return self.forward.shape[0]
 
-    def of_views(self, points: Tensor, views: Tensor) -> Tensor:
-        """[points, views] float, 1 = sees."""
-        return ((self.bits[points][:, views // 8] >> (views % 8).to(torch.uint8)) & 1).float()
+    def only(self, points: Tensor) -> BankSight:
+        """The same for some of the points."""
+        return replace(self, sample=replace(self.sample, xyz=self.sample.xyz[points]), bits=self.bits[points])
 
-    def count(self, weights: Tensor, points: Tensor, chunk: int = 256) -> Tensor:
-        """[T, V] the weights [T, points] summed over the points that each view sees."""
+    def of_views(self, views: Tensor) -> Tensor:
+        """[S, views] float, 1 = sees."""
+        return ((self.bits[:, views // 8] >> (views % 8).to(torch.uint8)) & 1).float()
+
+    def count(self, weights: Tensor, chunk: int = 256) -> Tensor:
+        """[T, V] the weights [T, S] summed over the points that each view sees."""
         table = ((torch.arange(256)[:, None] >> torch.arange(8)) & 1).float()  # byte -> 8 numbers
         total = weights.new_zeros(weights.shape[0], self.bits.shape[1] * 8)
-        for start in range(0, len(points), chunk):
-            seen = table[self.bits[points[start : start + chunk]].long()].flatten(1)
+        for start in range(0, len(self.bits), chunk):
+            codes = self.bits[start : start + chunk]
+            seen = table.index_select(0, codes.flatten().int()).view(len(codes), -1)
             total.addmm_(weights[:, start : start + chunk], seen)
         return total[:, : self.num_views]
 
@@ -206,25 +211,21 @@ def _unhidden(sample: PointSample, cameras: Cameras) -> Tensor:
     frame, point = inside.nonzero(as_tuple=True)
     depth = z[frame, point]
     cell = max(cameras.height, cameras.width) / CELLS  # pixels
-    place = xy[frame, point] / cell  # in cells of the finest level
+    column, row = (xy[frame, point] / cell).long().clamp_(max=CELLS - 1).unbind(1)
     footprint = sample.size * cameras.K[frame, 0, 0] / (depth * cell)
     level = footprint.clamp(1, 2 ** (LEVELS - 1)).log2().ceil().long()
-    sides = torch.tensor([CELLS >> number for number in range(LEVELS)])
-    starts = torch.cat([torch.zeros(1, dtype=torch.long), sides.square().cumsum(0)])
-
-    def index(levels: Tensor) -> Tensor:
-        """Where each point falls in its frame's pyramid, at a level each."""
-        side = sides[levels]
-        column, row = (place / 2.0 ** levels[:, None]).long().unbind(1)
-        row, column = torch.minimum(row, side - 1), torch.minimum(column, side - 1)
-        return frame * int(starts[-1]) + starts[levels] + row * side + column
-
-    nearest = torch.full((frames * int(starts[-1]),), torch.inf)
-    nearest.scatter_reduce_(0, index(level), depth, "amin")
-    limit = depth * (1 - DEPTH_SHARE) - CUBES * sample.size
-    hidden = torch.zeros_like(depth, dtype=torch.bool)
-    for number in range(LEVELS):
-        hidden |= nearest[index(torch.full_like(level, number))] < limit
+    sides = [CELLS >> number for number in range(LEVELS)]
+    sizes = torch.tensor([side * side for side in sides])
+    starts = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)])
+    places = starts[level] + (row >> level) * (CELLS >> level) + (column >> level)
+    pyramid = torch.full((frames, int(starts[-1])), torch.inf)
+    pyramid.view(-1).scatter_reduce_(0, frame * pyramid.shape[1] + places, depth, "amin")
+    nearest = torch.full((frames, 1, 1), torch.inf)
+    for start, side in zip(starts.tolist()[-2::-1], reversed(sides), strict=True):
+        finer = pyramid[:, start : start + side * side].unflatten(1, (side, side))
+        scale = side // nearest.shape[1]
+        nearest = nearest.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2).minimum(finer)
+    hidden = nearest[frame, row, column] < depth * (1 - DEPTH_SHARE) - CUBES * sample.size
     seen = torch.zeros_like(inside)
     seen[frame, point] = ~hidden
     return seen
