@@ -3,9 +3,9 @@
 Run: python benchmarks/reference_attention.py [--output benchmarks/results/reference_attention_cpu.md]
 
 Token counts are the released ones (21 key frames of 480 x 768: 21 x 30 x 48 tokens, and 8 references); heads
-are cut down to one, since every head costs the same. The scene is a room; which tokens share a surface is found
-from its points. On a CPU the processor time of one thread is counted, which other work on the machine disturbs
-least. On a GPU: --device cuda --dtype bfloat16 --heads 40.
+are cut down to one, since every head costs the same. The scene is a room; which tokens share a surface is
+found from its points. On a CPU the processor time of one thread is counted, which other work on the machine
+disturbs least. On a GPU: --device cuda --dtype bfloat16 --heads 40.
 """
 
 from __future__ import annotations
@@ -191,8 +191,9 @@ def report(options: argparse.Namespace, rows: list[Row], tokens: TokenCorrespond
     ]
     for row in rows:
         error = "" if "gathered" not in row.name and "Flex" not in row.name else f"{row.error:.1e}"
+        speed = rows[0].seconds / row.seconds
         lines.append(
-            f"| {row.name} | {row.share:.1%} | {row.seconds:.2f} | {rows[0].seconds / row.seconds:.2f}x as fast"
+            f"| {row.name} | {row.share:.1%} | {row.seconds:.2f} | {speed:.2f}x as fast"
             f" | {row.peak_mib:.0f} MiB | {error} |"
         )
     alone = (main * main + tokens.num_references * (main + tokens.num_references)) / (
