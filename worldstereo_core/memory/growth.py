@@ -13,6 +13,7 @@ from ..geometry.cameras import Cameras, unproject
 from ..geometry.depth import EdgeMode, depth_edges, has_depth
 from ..geometry.point_cloud import PointCloud
 from ..geometry.render import RenderedFrames, render_points
+from ..geometry.surface import render_surface
 from .fusion import FusedCloud, VoxelMap
 from .update_report import FusionReport
 
@@ -86,6 +87,10 @@ class Growth(Protocol):
         """Draw the cloud as it is now into one camera."""
         ...
 
+    def surface(self, camera: Cameras) -> Tensor:
+        """[H, W] depth of the cloud in one camera, for measuring; see ``geometry.surface``."""
+        ...
+
     def add(self, clip: Clip, frame: int, depth: Tensor, seen: RenderedFrames, residual: float) -> None:
         """Add a frame.
 
@@ -111,6 +116,9 @@ class Holes:
     def render(self, camera: Cameras) -> RenderedFrames:
         # One layer is enough: only the nearest depth and the holes matter here.
         return render_points(self.points, camera, radius=self.radius, points_per_pixel=1)
+
+    def surface(self, camera: Cameras) -> Tensor:
+        return render_surface(self.points, camera, self.render(camera).depth)[0]
 
     def add(self, clip: Clip, frame: int, depth: Tensor, seen: RenderedFrames, residual: float) -> None:
         keep = (seen.hole_mask[0] > 0.5) & has_depth(depth)
@@ -149,6 +157,11 @@ class Voxels:
     def render(self, camera: Cameras) -> RenderedFrames:
         points = self.grid.points_in_view(camera)
         return render_points(points, camera, radius=self.radius, points_per_pixel=1)
+
+    def surface(self, camera: Cameras) -> Tensor:
+        points = self.grid.points_in_view(camera)
+        drawn = render_points(points, camera, radius=self.radius, points_per_pixel=1)
+        return render_surface(points, camera, drawn.depth)[0]
 
     def add(self, clip: Clip, frame: int, depth: Tensor, seen: RenderedFrames, residual: float) -> None:
         self.grid, step = self.grid.add_view(

@@ -239,7 +239,7 @@ def _align_lines(memory: GeometricMemory, clip: Clip, growth: Growth, percentile
         camera, depth = clip.camera(frame), clip.depth(frame)
         sure = clip.sureness(frame)
         sure = torch.ones_like(depth) if sure is None else sure
-        seen = growth.render(camera).depth[0]
+        seen = growth.surface(camera)
         undistorted = is_within_limit(seen, camera, memory.views[0], memory.far_limit) & (sure > 0)
         usable.append(comparable_pixels(depth, seen, camera.K[0], valid=undistorted, percentile=percentile))
         estimates.append(depth)
