@@ -6,8 +6,10 @@ from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, Fit
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
 from .loaders import LoadDepth, LoadModel
-from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory, UpdateMemory
+from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory
+from .panorama import CreatePanoramaMemory, CropPanorama
 from .render import RenderMemory, RetrieveReferences
+from .update import UpdateMemory
 
 NODES = (
     LoadModel,
@@ -16,6 +18,8 @@ NODES = (
     LoadTrajectory,
     SaveTrajectory,
     CreateMemory,
+    CreatePanoramaMemory,
+    CropPanorama,
     RenderMemory,
     RetrieveReferences,
     UpdateMemory,
