@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from worldstereo_core.checks import WorldStereoError
-from worldstereo_core.geometry.point_cloud import PointCloud
+from worldstereo_core.geometry.point_cloud import Evidence, PointCloud
 from worldstereo_core.memory.memory import GeometricMemory
 from worldstereo_core.memory.storage import load_memory, save_memory
 from worldstereo_core.memory.view import View
@@ -132,10 +133,35 @@ def test_a_model_file_is_refused(tmp_path: Path):
         load_memory(tmp_path / "model.safetensors")
 
 
+def test_what_fused_points_rest_on_survives(tmp_path: Path):
+    memory = random_memory()
+    count = memory.points.num_points
+    evidence = Evidence(torch.rand(count), torch.arange(count).int(), torch.ones(count).int())
+    save_memory(
+        tmp_path / "fused.safetensors", replace(memory, points=replace(memory.points, evidence=evidence))
+    )
+    loaded = load_memory(tmp_path / "fused.safetensors").points.evidence
+    assert loaded is not None
+    for name in ("weight", "seen", "missed"):
+        assert torch.equal(getattr(loaded, name), getattr(evidence, name))
+
+
+def test_version_1_had_no_fused_points(tmp_path: Path):
+    memory = random_memory()
+    path = tmp_path / "old.safetensors"
+    save_memory(path, memory)
+    with safe_open(path, framework="pt") as file:
+        metadata = {**file.metadata(), "version": "1"}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    save_file(tensors, path, metadata)
+    loaded = load_memory(path)
+    assert loaded.points.evidence is None and torch.equal(loaded.points.xyz, memory.points.xyz)
+
+
 def test_a_newer_version_is_refused(tmp_path: Path):
-    metadata = {"format": "worldstereo-memory", "version": "2", "memory": "{}"}
+    metadata = {"format": "worldstereo-memory", "version": "3", "memory": "{}"}
     save_file({"points.xyz": torch.zeros(1, 3)}, tmp_path / "new.safetensors", metadata)
-    with pytest.raises(WorldStereoError, match="got format version 2, expected at most 1"):
+    with pytest.raises(WorldStereoError, match="got format version 3, expected at most 2"):
         load_memory(tmp_path / "new.safetensors")
 
 

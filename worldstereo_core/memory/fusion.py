@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras, project, unproject
 from ..geometry.depth import depth_edges, has_depth, normals_from_depth
-from ..geometry.point_cloud import PointCloud
+from ..geometry.point_cloud import Evidence, PointCloud
 
 # A cell's key packs three signed cell numbers of 21 bits: 16 bits of block and 5 bits inside it per axis.
 _BLOCK_BITS = 5
@@ -98,8 +99,15 @@ class VoxelMap:
 
     @classmethod
     def from_points(cls, points: PointCloud, cell: float) -> VoxelMap:
-        """Fuse a cloud; clip by clip, so that a cell counts how many clips saw it."""
+        """Fuse a cloud; clip by clip, so that a cell counts how many clips saw it.
+
+        The cloud of a map of the same cell gives that map again: its evidence is taken over. Points that
+        share a cell but came apart (merged memories, another cell size) count as the one seen most often.
+        """
         fused = cls.empty(cell)
+        if points.evidence is not None:
+            cells = _observe(points.select(points.evidence.weight > 0), cell)
+            return replace(fused, blocks=MappingProxyType(_split(cells)))
         for clip in points.clip.unique().tolist():
             fused, _ = fused.add_points(points.select(points.clip == clip))
         return fused
@@ -123,6 +131,7 @@ class VoxelMap:
             confidence=cells.means[:, _CONFIDENCE].contiguous(),
             clip=cells.clip,
             normal=normal if bool((normal != 0).any()) else None,
+            evidence=Evidence(cells.weight, cells.seen, cells.missed),
         )
 
     def add_points(self, points: PointCloud) -> tuple[VoxelMap, FusionStep]:
@@ -284,7 +293,7 @@ def _is_seen_through(
 
 
 def _observe(points: PointCloud, cell: float) -> Cells:
-    """The cells of one observation: weighted means, each seen once."""
+    """The cells of one cloud: weighted means, each seen once unless the points say otherwise."""
     normal = torch.zeros_like(points.xyz) if points.normal is None else points.normal
     means = torch.cat([points.xyz, points.rgb, normal, points.confidence[:, None]], dim=1).float()
     if not bool(torch.isfinite(means).all()):
@@ -298,15 +307,14 @@ def _observe(points: PointCloud, cell: float) -> Cells:
             f"cell: {cell:g} puts a point at {float(points.xyz.abs().max()):.4g} scene units beyond "
             f"{_HALF:,} cells from the origin. Choose a larger cell, or crop the far points."
         )
-    ones = torch.ones_like(points.clip)
-    merged = _merge(
-        Cells(_pack(place.long() + _HALF), means, points.confidence.float(), ones, 0 * ones, points.clip)
-    )
-    return replace(merged, seen=torch.ones_like(merged.seen))
+    evidence = points.evidence or Evidence.of_one_sighting(points.confidence.float())
+    keys = _pack(place.long() + _HALF)
+    rows = Cells(keys, means, evidence.weight, evidence.seen, evidence.missed, points.clip)
+    return _merge(rows, counts="amax")
 
 
-def _merge(cells: Cells) -> Cells:
-    """Join rows of the same key: weighted means, sums of counts, the lowest clip."""
+def _merge(cells: Cells, counts: Literal["sum", "amax"] = "sum") -> Cells:
+    """Join rows of the same key: weighted means, sums (or maxima) of counts, the lowest clip."""
     keys, owner = torch.unique(cells.keys, return_inverse=True)
     count = len(keys)
     weight = cells.weight.double()
@@ -319,8 +327,8 @@ def _merge(cells: Cells) -> Cells:
         keys=keys,
         means=(means / total[:, None]).float(),
         weight=total.float(),
-        seen=zero.index_add(0, owner, cells.seen.int()),
-        missed=zero.index_add(0, owner, cells.missed.int()),
+        seen=zero.scatter_reduce(0, owner, cells.seen.int(), counts),
+        missed=zero.scatter_reduce(0, owner, cells.missed.int(), counts),
         clip=clip.scatter_reduce(0, owner, cells.clip.int(), "amin"),
     )
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ..atomic import replace_when_done
 from ..checks import WorldStereoError, check_shape
-from ..geometry.point_cloud import PointCloud
+from ..geometry.point_cloud import Evidence, PointCloud
 from .memory import GeometricMemory
 from .view import View
 
 FORMAT = "worldstereo-memory"
-VERSION = 1
+VERSION = 2
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 _ADVICE = "Choose a file written by Save Geometric Memory, or save the memory again."
 
@@ -40,6 +40,10 @@ def save_memory(path: str | Path, memory: GeometricMemory) -> None:
     }
     if memory.points.normal is not None:
         tensors["points.normal"] = memory.points.normal
+    if memory.points.evidence is not None:
+        tensors["points.weight"] = memory.points.evidence.weight
+        tensors["points.seen"] = memory.points.evidence.seen
+        tensors["points.missed"] = memory.points.evidence.missed
     if memory.views:
         tensors["views.w2c"] = torch.stack([view.w2c for view in memory.views])
         tensors["views.K"] = torch.stack([view.K for view in memory.views])
@@ -136,6 +140,13 @@ def _read_facts(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
         ) from error
 
 
+def _read_evidence(tensors: dict[str, Tensor]) -> Evidence | None:
+    """Of fused points; files before version 2, and clouds that were never fused, have none."""
+    if "points.seen" not in tensors:
+        return None
+    return Evidence(tensors["points.weight"], tensors["points.seen"], tensors["points.missed"])
+
+
 def _assemble(facts: dict[str, Any], tensors: dict[str, Tensor]) -> GeometricMemory:
     points = PointCloud(
         xyz=tensors["points.xyz"],
@@ -143,6 +154,7 @@ def _assemble(facts: dict[str, Any], tensors: dict[str, Tensor]) -> GeometricMem
         confidence=tensors["points.confidence"],
         clip=tensors["points.clip"],
         normal=tensors.get("points.normal"),
+        evidence=_read_evidence(tensors),
     )
     count = len(facts["views"])
     if count:
