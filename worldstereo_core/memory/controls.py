@@ -66,7 +66,7 @@ class ControlFrames:
         return self.edges.float()[:, None].expand(-1, 3, -1, -1)
 
     def normal_pictures(self) -> Tensor:
-        """[T, 3, H, W] normals as colours: red to the right, green up, blue towards the camera; holes black."""
+        """[T, 3, H, W] normals as colours: red right, green up, blue towards the camera; holes black."""
         axes = self.normals.new_tensor([1.0, -1.0, -1.0])[:, None, None]
         known = (self.normals != 0).any(dim=1, keepdim=True)
         return torch.where(known, (self.normals * axes + 1) / 2, 0.0)

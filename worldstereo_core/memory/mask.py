@@ -56,7 +56,7 @@ def painted_region(
         found = torch.zeros(len(xyz), dtype=torch.bool, device=xyz.device)
         here = cameras.to(xyz.device)
         for frame in range(here.num_frames):
-            row, column, z, inside = _pixel_of(xyz, here[frame])
+            row, column, z, inside = project_to_pixels(xyz, here[frame])
             surface = surfaces[frame].to(xyz.device)[row, column]
             found |= inside & painted[frame].to(xyz.device)[row, column] & (z <= surface)
         return found
@@ -110,6 +110,19 @@ def carry_mask(
     return torch.where(drawn.hole_mask > 0.5, 0.0, share.clamp(0, 1))
 
 
+def project_to_pixels(xyz: Tensor, camera: Cameras) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Find the pixel of each world point [N, 3] in one camera.
+
+    Returns:
+        Row, column, camera z, and whether the point falls into the picture: [N] each. Row and column are
+        valid numbers also where it does not.
+    """
+    xy, z = project(xyz, camera.K[0], camera.w2c[0])
+    inside = (z > 0) & ((xy >= 0) & (xy < xyz.new_tensor([camera.width, camera.height]))).all(-1)
+    column, row = torch.where(inside[:, None], xy, 0.0).long().unbind(-1)
+    return row.clamp(max=camera.height - 1), column.clamp(max=camera.width - 1), z, inside
+
+
 def _fit_to_mask(mask: Tensor, cameras: Cameras) -> tuple[Tensor, Cameras]:
     """[T, H, W] bool, and the cameras at that size."""
     mask = mask[None] if mask.ndim == 2 else mask
@@ -132,11 +145,3 @@ def _fit_to_mask(mask: Tensor, cameras: Cameras) -> tuple[Tensor, Cameras]:
             "mask: nothing is painted, expected at least one pixel above 0.5. Paint an area."
         )
     return painted, cameras.resized(size["H"], size["W"])
-
-
-def _pixel_of(xyz: Tensor, camera: Cameras) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Row, column and camera z of each point [N] in one camera, and whether it falls into the picture."""
-    xy, z = project(xyz, camera.K[0], camera.w2c[0])
-    inside = (z > 0) & ((xy >= 0) & (xy < xyz.new_tensor([camera.width, camera.height]))).all(-1)
-    column, row = torch.where(inside[:, None], xy, 0.0).long().unbind(-1)
-    return row.clamp(max=camera.height - 1), column.clamp(max=camera.width - 1), z, inside
