@@ -3,10 +3,14 @@
 from .camera import BuildTrajectory
 from .camera_files import LoadTrajectory, SaveTrajectory
 from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, FitImage
+from .controls import CarryMask, DrawCoverage, PickView, RenderControls
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
 from .loaders import LoadDepth, LoadModel
 from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory, UpdateMemory
+from .memory_change import RecolourMemory, TransformMemory
+from .memory_cut import CropMemory, CropToView, DeleteUnderMask, RemoveClip
+from .memory_pair import CompareMemories, MergeMemories
 from .render import RenderMemory, RetrieveReferences
 
 NODES = (
@@ -22,6 +26,18 @@ NODES = (
     InspectMemory,
     SaveMemory,
     LoadMemory,
+    PickView,
+    CropMemory,
+    CropToView,
+    DeleteUnderMask,
+    RemoveClip,
+    TransformMemory,
+    RecolourMemory,
+    MergeMemories,
+    CompareMemories,
+    DrawCoverage,
+    RenderControls,
+    CarryMask,
     FitImage,
     EncodeClipVision,
     EncodeFirstFrame,

@@ -43,6 +43,13 @@ def one_mask(name: str, mask: Tensor) -> Tensor:
     return mask[0].cpu() >= 0.5
 
 
+def masks(name: str, mask: Tensor) -> Tensor:
+    """MASK [T, H, W] or [H, W] -> [T, H, W] float on the CPU."""
+    mask = mask[None] if mask.ndim == 2 else mask
+    check_shape(name, mask, ("T", "H", "W"), "Wire a mask.")
+    return mask.float().cpu()
+
+
 def to_image(frames: Tensor) -> Tensor:
     """[T, 3, H, W] -> IMAGE [T, H, W, 3]."""
     return frames.movedim(1, -1).contiguous()

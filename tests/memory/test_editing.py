@@ -224,7 +224,7 @@ def test_edits_that_make_no_sense_are_refused(memory: GeometricMemory):
         crop_to_frustum(memory, HERE, near=2.0, far=1.0)
     with pytest.raises(ShapeError, match=r"expected one\. Choose a frame"):
         crop_to_frustum(memory, HERE[[0, 0]])
-    with pytest.raises(ShapeError, match="mask: got height 3, width 3.*another aspect"):
+    with pytest.raises(ShapeError, match=r"mask: got height 3, width 3.*another aspect"):
         delete_by_mask(memory, torch.ones(3, 3), HERE)
     with pytest.raises(WorldStereoError, match="nothing is painted"):
         delete_by_mask(memory, torch.zeros(H, W), HERE)

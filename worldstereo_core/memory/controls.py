@@ -16,8 +16,8 @@ from ..geometry.composite import composite
 from ..geometry.depth import has_depth, normals_from_depth
 from ..geometry.edges import canny
 from ..geometry.pictures import depth_to_linear, depth_to_pictures
+from ..geometry.point_cloud import PointCloud
 from ..geometry.rasterize import Fragments, check_raster_settings, project_and_sort, rasterize_bands
-from .memory import GeometricMemory
 from .pictures import CLIP_COLOURS
 
 DepthStyle = Literal["near is white", "far is white"]
@@ -77,6 +77,11 @@ class ControlFrames:
         index = torch.where(self.clips < 0, 0, 1 + self.clips % len(CLIP_COLOURS))
         return table[index.long()].movedim(-1, 1)
 
+    def contact_pictures(self, style: DepthStyle = "near is white") -> Tensor:
+        """[T, 3, 2 H, 2 W] picture, depth, edges and normals in one, to look at."""
+        upper = torch.cat([self.picture, self.depth_pictures(style)], dim=-1)
+        return torch.cat([upper, torch.cat([self.edge_pictures(), self.normal_pictures()], dim=-1)], dim=-2)
+
     def clip_mask(self, clip: int) -> Tensor:
         """[T, H, W] float, 1 where the nearest point came from a clip."""
         return (self.clips == clip).float()
@@ -87,7 +92,7 @@ class ControlFrames:
 
 
 def render_controls(
-    memory: GeometricMemory,
+    points: PointCloud,
     cameras: Cameras,
     *,
     radius: float = 0.008,
@@ -98,7 +103,7 @@ def render_controls(
     high: float = 200.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ControlFrames:
-    """Draw the control signals of a memory.
+    """Draw the control signals of a memory's points.
 
     Args:
         cameras: T cameras at the size to draw.
@@ -121,10 +126,10 @@ def render_controls(
         raise WorldStereoError(f"close_gaps: got {close_gaps}, expected 0 or more pixels. 2 is usual.")
     if edge_source not in ("picture", "depth", "both"):
         raise WorldStereoError(f'edges_from: got "{edge_source}", expected "picture", "depth" or "both".')
-    cameras = cameras.to(memory.points.xyz.device)
+    cameras = cameras.to(points.xyz.device)
     frames = []
     for frame in range(cameras.num_frames):
-        drawn = _draw(memory, cameras[frame], radius, points_per_pixel)
+        drawn = _draw(points, cameras[frame], radius, points_per_pixel)
         drawn = _closed(drawn, close_gaps)
         frames.append((*drawn, _edges(drawn, edge_source, low, high), _normals(drawn, cameras[frame])))
         if progress is not None:
@@ -144,8 +149,8 @@ def render_controls(
 _Drawn = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def _draw(memory: GeometricMemory, camera: Cameras, radius: float, points_per_pixel: int) -> _Drawn:
-    points, height, width = memory.points, camera.height, camera.width
+def _draw(points: PointCloud, camera: Cameras, radius: float, points_per_pixel: int) -> _Drawn:
+    height, width = camera.height, camera.width
     projected = project_and_sort(points.xyz, camera.K[0], camera.w2c[0], height, width, radius)
     colours, nearest, means, clips = [], [], [], []
     for _, fragments in rasterize_bands(projected, height, width, radius, points_per_pixel):

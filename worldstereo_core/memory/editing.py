@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from .memory import GeometricMemory
 from .view import View
 
 Keep = Literal["inside", "outside"]
+Pivot = Literal["first camera", "middle of the points", "world origin"]
 
 
 def crop_to_box(
@@ -173,6 +174,21 @@ def transform_memory(memory: GeometricMemory, similarity: Similarity) -> Geometr
         far_limit=memory.far_limit * similarity.scale,
         history=(*memory.history, f"World scaled by {similarity.scale:.4g}, turned, and moved by ({shift})."),
     )
+
+
+def pivot_of(memory: GeometricMemory, pivot: Pivot) -> Tensor:
+    """[3] the world point that a word names, for ``Similarity.about``; the middle is a median per axis."""
+    if pivot == "world origin":
+        return torch.zeros(3)
+    if pivot == "middle of the points":
+        if memory.points.num_points == 0:
+            raise WorldStereoError("pivot: the memory has no points, so no middle. Choose the first camera.")
+        return memory.points.xyz.median(dim=0).values
+    if pivot == "first camera":
+        if not memory.views:
+            raise WorldStereoError("pivot: the memory has no pictures. Choose the world origin.")
+        return memory.views[0].camera.centers[0]
+    raise WorldStereoError(f'pivot: got "{pivot}", expected one of {", ".join(get_args(Pivot))}.')
 
 
 def remove_clip(memory: GeometricMemory, clip: int) -> GeometricMemory:

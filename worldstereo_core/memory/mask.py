@@ -13,7 +13,6 @@ from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras, project
 from ..geometry.point_cloud import PointCloud
 from ..geometry.render import render_points
-from .memory import GeometricMemory
 
 # World points [N, 3] -> [N] bool: which of them lie in it.
 Region: TypeAlias = Callable[[Tensor], Tensor]
@@ -65,7 +64,7 @@ def painted_region(
 
 
 def carry_mask(
-    memory: GeometricMemory,
+    points: PointCloud,
     mask: Tensor,
     painted_on: Cameras,
     cameras: Cameras,
@@ -87,7 +86,6 @@ def carry_mask(
 
     Raises: WorldStereoError as ``painted_region``, or if no point lies under the mask.
     """
-    points = memory.points
     chosen = painted_region(points, mask, painted_on, depth_tolerance=depth_tolerance, radius=radius)(
         points.xyz
     )
@@ -132,16 +130,16 @@ def _fit_to_mask(mask: Tensor, cameras: Cameras) -> tuple[Tensor, Cameras]:
             f"mask: got {size['T']} masks and {cameras.num_frames} cameras, expected one mask per camera. "
             "Choose the frame that was painted on, or paint one mask per frame of the trajectory."
         )
+    painted = (mask > 0.5).to(cameras.w2c.device)
+    if not bool(painted.any()):
+        raise WorldStereoError(
+            "mask: nothing is painted, expected at least one pixel above 0.5. Paint an area."
+        )
     aspect, wanted = size["W"] / size["H"], cameras.width / cameras.height
     if abs(aspect / wanted - 1) > _ASPECT_TOLERANCE:
         raise ShapeError(
             f"mask: got height {size['H']}, width {size['W']}, but the camera it belongs to has height "
             f"{cameras.height}, width {cameras.width}, another aspect. Paint on a picture of that camera, "
             "or wire the trajectory that the picture was made with."
-        )
-    painted = (mask > 0.5).to(cameras.w2c.device)
-    if not bool(painted.any()):
-        raise WorldStereoError(
-            "mask: nothing is painted, expected at least one pixel above 0.5. Paint an area."
         )
     return painted, cameras.resized(size["H"], size["W"])

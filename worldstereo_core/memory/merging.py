@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..checks import WorldStereoError
+from ..geometry.cameras import Cameras
 from ..geometry.point_cloud import PointCloud
+from ..geometry.render import RenderedFrames, render_points
 from ..geometry.similarity import Similarity, SimilarityFit, fit_similarity
 from .editing import transform_memory
 from .memory import GeometricMemory
@@ -151,6 +154,12 @@ class MemoryDiff:
             gone, rgb=_paint(torch.ones_like(gone.clip, dtype=torch.bool), REMOVED_COLOUR, KEPT_COLOUR)
         )
         return PointCloud.concat([replace(after, normal=None), replace(gone, normal=None)])
+
+    def render(
+        self, cameras: Cameras, *, progress: Callable[[int, int], None] | None = None
+    ) -> RenderedFrames:
+        """Draw ``coloured`` into cameras, on their device; progress as in ``render_points``."""
+        return render_points(self.coloured().to(cameras.w2c.device), cameras, progress=progress)
 
 
 def diff_memories(before: GeometricMemory, after: GeometricMemory, *, cube: float = 0.0) -> MemoryDiff:
