@@ -25,6 +25,9 @@ EdgeSource = Literal["picture", "depth", "both"]
 
 # Points this share of their depth behind the nearest one of a pixel belong to another surface.
 _SAME_SURFACE = 0.02
+# The nearest and the farthest pixels do not set the scale of depth pictures: one point beside a camera would
+# leave the rest flat.
+_TAIL = 0.01
 # Normals are taken from depth smoothed over so many pixels (sigma).
 _NORMAL_SIGMA = 1.5
 
@@ -52,11 +55,11 @@ class ControlFrames:
     def depth_pictures(self, style: DepthStyle = "near is white") -> Tensor:
         """[T, 3, H, W] depth for the eye and for control networks; one scale for all frames, holes black.
 
-        "near is white" draws disparity, as depth control networks are trained with; "far is white" draws
-        depth itself.
+        "near is white" draws disparity, as depth control networks are trained with, its scale set by all but
+        the outermost 1 % of the pixels; "far is white" draws depth itself, 1 = the farthest.
         """
         if style == "near is white":
-            return depth_to_pictures(self.depth)
+            return depth_to_pictures(self.depth, _TAIL)
         if style == "far is white":
             return depth_to_linear(self.depth)[:, None].expand(-1, 3, -1, -1)
         raise WorldStereoError(f'depth_style: got "{style}", expected "near is white" or "far is white".')
@@ -213,7 +216,7 @@ def _edges(drawn: _Drawn, source: EdgeSource, low: float, high: float) -> Tensor
     if source in ("picture", "both"):
         found |= canny(picture[None], low, high)[0]
     if source in ("depth", "both") and not bool(hole.all()):
-        found |= canny(depth_to_pictures(mean[None])[:, :1], low, high)[0]
+        found |= canny(depth_to_pictures(mean[None], _TAIL)[:, :1], low, high)[0]
     near_hole = F.max_pool2d(hole.float()[None], 5, stride=1, padding=2)[0] > 0
     return found & ~near_hole
 

@@ -46,8 +46,7 @@ class Coverage:
     @property
     def colours(self) -> Tensor:
         """[N, 3] from dark red (no view) over yellow (few) to blue (many)."""
-        table = torch.tensor(COUNT_COLOURS, dtype=torch.float32, device=self.counts.device)
-        return table[self.counts.clamp(max=len(COUNT_COLOURS) - 1).long()]
+        return counts_to_colours(self.counts)
 
     @property
     def text(self) -> str:
@@ -152,6 +151,38 @@ def coverage_along(
             progress(frame + 1, cameras.num_frames)
     holes, once, often = torch.stack(shares, dim=1)
     return PathCoverage(torch.stack(pictures), holes, once, often)
+
+
+def counts_to_colours(counts: Tensor) -> Tensor:
+    """Colours [N, 3] of counts [N]; fractions lie between the colours of whole numbers."""
+    table = torch.tensor(COUNT_COLOURS, dtype=torch.float32, device=counts.device)
+    last = len(COUNT_COLOURS) - 1
+    counts = counts.float().clamp(0, last)
+    lower = counts.floor().long().clamp(max=last - 1)
+    share = (counts - lower)[:, None]
+    return (1 - share) * table[lower] + share * table[lower + 1]
+
+
+def column_means(xyz: Tensor, counts: Tensor, cells: int = 128) -> Tensor:
+    """Average counts over what stands on the same spot of the ground.
+
+    Args:
+        xyz, counts: [N, 3] world points and [N].
+        cells: along the longer side of the middle 98 % of the points in world x and z.
+
+    Returns:
+        [N] float, for each point the mean count of the points above and below it.
+    """
+    if len(xyz) == 0:
+        return counts.float()
+    plan = xyz[:, (0, 2)].double()
+    ranked, last = plan.sort(dim=0).values, len(xyz) - 1
+    extent = float((ranked[round(0.99 * last)] - ranked[round(0.01 * last)]).max())
+    cell = torch.floor(plan / max(extent / cells, 1e-12)).long()
+    _, owner = torch.unique(cell[:, 0] * (1 << 32) + cell[:, 1], return_inverse=True)
+    total = torch.zeros(int(owner.max()) + 1, dtype=torch.float64, device=xyz.device)
+    number = torch.zeros_like(total).index_add_(0, owner, torch.ones_like(plan[:, 0]))
+    return (total.index_add_(0, owner, counts.double()) / number)[owner].float()
 
 
 def _saw(view: View, memory: GeometricMemory, tolerance: float, radius: float) -> Tensor:

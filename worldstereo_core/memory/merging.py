@@ -18,7 +18,6 @@ from .memory import GeometricMemory
 
 ADDED_COLOUR = (0.25, 0.80, 0.35)
 REMOVED_COLOUR = (0.90, 0.30, 0.25)
-KEPT_COLOUR = (0.55, 0.55, 0.55)
 # An odd multiplier without structure (2^64 / golden ratio, signed), as in splitmix64.
 _MIX = -7046029254386353131
 
@@ -147,12 +146,12 @@ class MemoryDiff:
         return f"+{self.num_added:,}  -{self.num_removed:,}  ={len(self.is_added) - self.num_added:,} points"
 
     def coloured(self) -> PointCloud:
-        """Both memories in one cloud to look at: added green, removed red, kept grey."""
-        after = replace(self.after, rgb=_paint(self.is_added, ADDED_COLOUR, KEPT_COLOUR))
+        """Both memories in one cloud to look at: added green, removed red, kept in greys of their own."""
+        grey = 0.25 + 0.5 * self.after.rgb.mean(dim=1, keepdim=True)
+        added = grey.new_tensor(ADDED_COLOUR)
+        after = replace(self.after, rgb=torch.where(self.is_added[:, None], added, grey.expand(-1, 3)))
         gone = self.before.select(self.is_removed)
-        gone = replace(
-            gone, rgb=_paint(torch.ones_like(gone.clip, dtype=torch.bool), REMOVED_COLOUR, KEPT_COLOUR)
-        )
+        gone = replace(gone, rgb=gone.rgb.new_tensor(REMOVED_COLOUR).expand(gone.num_points, 3))
         return PointCloud.concat([replace(after, normal=None), replace(gone, normal=None)])
 
     def render(
@@ -214,8 +213,3 @@ def _unmatched(old: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
     removed[order[~is_new]] = lacks_new[group[~is_new]]
     added[order[is_new] - len(old)] = lacks_old[group[is_new]]
     return removed, added
-
-
-def _paint(chosen: Tensor, colour: tuple[float, ...], other: tuple[float, ...]) -> Tensor:
-    colours = torch.tensor([other, colour], dtype=torch.float32, device=chosen.device)
-    return colours[chosen.long()]

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from ..checks import WorldStereoError
 from ..geometry.cameras import Cameras
 from ..geometry.point_cloud import PointCloud
-from .coverage import COUNT_COLOURS, Coverage
+from .coverage import COUNT_COLOURS, Coverage, column_means, counts_to_colours
 from .memory import GeometricMemory
 from .merging import MemoryDiff
 from .retrieval import References
@@ -57,6 +57,7 @@ def draw_memory(
     over: PointCloud | None = None,
     trajectory: Cameras | None = None,
     caption: str | None = None,
+    dot: int = 1,
 ) -> Tensor:
     """Draw the cloud from above with the cameras of the views.
 
@@ -68,6 +69,7 @@ def draw_memory(
         over: drawn over those, however low they lie.
         trajectory: cameras drawn as a white line from a dot, at their start.
         caption: the line at the top, in place of the counts.
+        dot: edge of a drawn point, pixels.
 
     Returns: [size, size, 3] in 0..1.
     """
@@ -90,8 +92,9 @@ def draw_memory(
     canvas = canvas.clone()
     for x_z, rgb in layers:
         pixels = place(x_z).long()
-        inside = ((pixels >= 0) & (pixels < size)).all(dim=1)
-        canvas[pixels[inside, 1], pixels[inside, 0]] = rgb[inside]
+        inside = ((pixels >= 0) & (pixels <= size - dot)).all(dim=1)
+        for step in range(dot * dot):
+            canvas[pixels[inside, 1] + step // dot, pixels[inside, 0] + step % dot] = rgb[inside]
     picture = _to_pil(canvas)
     draw = ImageDraw.Draw(picture)
     length = 0.06 * size / scale
@@ -120,21 +123,29 @@ def draw_diff(memory: GeometricMemory, diff: MemoryDiff, size: int = 512) -> Ten
     both = diff.coloured()
     is_changed = torch.cat([diff.is_added, torch.ones_like(diff.is_removed[diff.is_removed])])
     return draw_memory(
-        memory, size, points=both.select(~is_changed), over=both.select(is_changed), caption=diff.short_text
+        memory,
+        size,
+        points=both.select(~is_changed),
+        over=both.select(is_changed),
+        caption=diff.short_text,
+        dot=2,
     )
 
 
 def draw_coverage(
     memory: GeometricMemory, coverage: Coverage, trajectory: Cameras | None = None, size: int = 512
 ) -> Tensor:
-    """Draw from above how many views saw each point, with a legend and, if given, a path.
+    """Draw from above how many views saw each place, averaged over its height, with a legend and a path.
 
     Returns: [size, size, 3] in 0..1.
     """
     from PIL import ImageDraw
 
-    points = replace(memory.points, rgb=coverage.colours.to(memory.points.rgb.device))
-    picture = _to_pil(draw_memory(memory, size, points=points, trajectory=trajectory, caption="seen by"))
+    means = column_means(memory.points.xyz, coverage.counts.to(memory.points.xyz.device))
+    points = replace(memory.points, rgb=counts_to_colours(means))
+    picture = _to_pil(
+        draw_memory(memory, size, points=points, trajectory=trajectory, caption="seen by", dot=4)
+    )
     draw = ImageDraw.Draw(picture)
     last = len(COUNT_COLOURS) - 1
     for number, colour in enumerate(COUNT_COLOURS):
