@@ -202,7 +202,7 @@ def test_evidence_travels_with_its_points_and_defaults_to_one_sighting() -> None
     assert_close(joined.evidence.weight, torch.tensor([float(plain.confidence[1]), 3.0, 0.5]))
     assert joined.evidence.seen.tolist() == [1, 9, 1] and joined.evidence.missed.tolist() == [0, 2, 0]
     assert PointCloud.concat([plain, plain]).evidence is None
-    one = fused.voxel_downsample(1e3).evidence
+    one = replace(fused, xyz=fused.xyz.abs()).voxel_downsample(1e3).evidence
     assert one is not None and one.weight.tolist() == [5.5]
     assert (one.seen.tolist(), one.missed.tolist()) == ([14], [3])
     with pytest.raises(ShapeError, match="point seen counts"):
