@@ -30,6 +30,21 @@ INPUTS = {
     "WorldStereo_InspectMemory": "memory",
     "WorldStereo_SaveMemory": "memory filename_prefix",
     "WorldStereo_LoadMemory": "file",
+    "WorldStereo_PickView": "memory view",
+    "WorldStereo_CropMemory": "memory shape keep right down forward width height length radius trajectory "
+    "frame unit",
+    "WorldStereo_CropToView": "memory trajectory frame keep near far unit",
+    "WorldStereo_DeleteUnderMask": "memory mask trajectory frame reach views depth_tolerance radius",
+    "WorldStereo_RemoveClip": "memory clip",
+    "WorldStereo_TransformMemory": "memory right down forward yaw_deg pitch_deg roll_deg scale pivot unit "
+    "trajectory",
+    "WorldStereo_RecolourMemory": "memory reference strength clips",
+    "WorldStereo_MergeMemories": "first second align numbers merge_within first_view second_view unit",
+    "WorldStereo_CompareMemories": "before after tolerance trajectory unit",
+    "WorldStereo_DrawCoverage": "memory trajectory depth_tolerance radius",
+    "WorldStereo_RenderControls": "memory trajectory depth_style edges_from low_threshold high_threshold "
+    "close_gaps clip radius points_per_pixel",
+    "WorldStereo_CarryMask": "memory mask painted_on trajectory frame reach depth_tolerance radius",
     "WorldStereo_FitImage": "image resolution fit",
     "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
     "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output",

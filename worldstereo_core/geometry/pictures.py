@@ -42,11 +42,13 @@ def fit_pictures(pictures: Tensor, height: int, width: int, fit: Fit = "crop") -
     return resized.clamp(0, 1)
 
 
-def depth_to_pictures(depth: Tensor) -> Tensor:
+def depth_to_pictures(depth: Tensor, tail: float = 0.0) -> Tensor:
     """Draw depth maps for the eye: disparity, near is bright, no data is black.
 
     Args:
         depth: [T, H, W], camera z; 0 or non-finite marks no data.
+        tail: share of the data at either end that the scale leaves out: those few pixels come out as bright
+            as the nearest or as dark as the farthest of the others.
 
     Returns:
         [T, 3, H, W] in 0..1; the scale is shared by all maps.
@@ -56,9 +58,11 @@ def depth_to_pictures(depth: Tensor) -> Tensor:
     if not bool(valid.any()):
         return torch.zeros_like(depth)[:, None].expand(-1, 3, -1, -1)
     disparity = torch.where(valid, 1 / depth, 0.0)
-    far = disparity[valid].min()
+    ranked = disparity[valid].sort().values
+    last = len(ranked) - 1
+    far, near = ranked[round(tail * last)], ranked[round((1 - tail) * last)]
     # The farthest data stays visibly brighter than no data.
-    scaled = 0.1 + 0.9 * (disparity - far) / (disparity.max() - far).clamp_min(1e-12)
+    scaled = 0.1 + 0.9 * ((disparity - far) / (near - far).clamp_min(1e-12)).clamp(0, 1)
     return torch.where(valid, scaled, 0.0)[:, None].expand(-1, 3, -1, -1)
 
 
