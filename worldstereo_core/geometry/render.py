@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -63,7 +64,8 @@ def render_points(
         background: colour of holes, one number or three, 0..1. Pixels that points cover only thinly fade to
             mid-grey whatever it is: the released models were trained with that.
         min_confidence: points below it are left out, 0..1.
-        progress: called with (frames done, frames in all) after each frame; it may raise to interrupt.
+        progress: called with (frames done, frames in all) after each frame, and now and then within one; it may
+            raise to interrupt.
 
     Returns:
         Frames on the device of the points.
@@ -90,13 +92,18 @@ def render_points(
     hole_mask = torch.empty_like(depth)
     for frame in range(num_frames):
         projected = project_and_sort(points.xyz, cameras.K[frame], cameras.w2c[frame], height, width, radius)
-        for rows, fragments in rasterize_bands(projected, height, width, radius, points_per_pixel):
+        # A dense cloud takes seconds per frame: the way out must not wait for its end.
+        pause = None if progress is None else partial(progress, frame, num_frames)
+        bands = rasterize_bands(projected, height, width, radius, points_per_pixel, pause)
+        for rows, fragments in bands:
             colour, weight = composite(fragments, points.rgb, radius)
             hole = fragments.index[:, 0] < 0
             colour = torch.where(hole[:, None], hole_colour, colour + FADE * (1 - weight[:, None]))
             image[frame, :, rows] = colour.T.reshape(3, -1, width)
             hole_mask[frame, rows] = hole.reshape(-1, width).to(hole_mask.dtype)
             depth[frame, rows] = fragments.depth[:, 0].masked_fill(hole, 0).reshape(-1, width)
+            if pause is not None and rows.stop < height:
+                pause()
         if progress is not None:
             progress(frame + 1, num_frames)
     return RenderedFrames(image, hole_mask, depth)
