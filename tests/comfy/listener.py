@@ -8,11 +8,14 @@ import os
 import socket
 import struct
 import time
+import urllib.error
 import urllib.parse
 import uuid
 from typing import Any
 
 from PIL import Image
+
+from worldstereo_core.commands.comfy_server import SubmitError
 
 TEXT, BINARY, PREVIEW_WITH_METADATA = 1, 2, 4
 
@@ -46,7 +49,10 @@ class Listener:
 
     def submit(self, prompt: dict[str, Any], **extra: Any) -> str:
         body = {"prompt": prompt, "client_id": self.client_id, "extra_data": extra}
-        return self.server.post("/prompt", body)["prompt_id"]
+        try:
+            return self.server.post("/prompt", body)["prompt_id"]
+        except urllib.error.HTTPError as error:
+            raise SubmitError(json.loads(error.read())) from None
 
     def messages(self, timeout: float = 120):
         """Yield (kind, data, seconds): JSON messages by type, previews as ("preview", (node, image))."""

@@ -198,7 +198,9 @@ def test_a_dense_frame_can_be_interrupted_within(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("worldstereo_core.geometry.rasterize.CPU_CANDIDATES", 64)
     points = random_cloud(300, torch.Generator().manual_seed(0))
     calls: list[tuple[int, int]] = []
-    render_points(points, camera(), radius=0.4, points_per_pixel=50, progress=lambda *done: calls.append(done))
+    render_points(
+        points, camera(), radius=0.4, points_per_pixel=50, progress=lambda *done: calls.append(done)
+    )
     assert calls[-1] == (1, 1)
     assert len(calls) > 3 and set(calls[:-1]) == {(0, 1)}
 
