@@ -2,8 +2,9 @@
 
 from .camera import BuildTrajectory
 from .camera_files import LoadTrajectory, SaveTrajectory
-from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, FitImage
+from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, EncodeKeyframes, FitImage
 from .controls import CarryMask, DrawCoverage, PickView, RenderControls
+from .early_look import LookEarly
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
 from .loaders import LoadDepth, LoadModel
@@ -45,10 +46,12 @@ NODES = (
     FitImage,
     EncodeClipVision,
     EncodeFirstFrame,
+    EncodeKeyframes,
     EncodeControl,
     ApplyControl,
     MakeSigmas,
     MakeUniPCSampler,
+    LookEarly,
     SplitKeyframes,
     ExportPointCloud,
 )

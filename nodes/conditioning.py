@@ -15,6 +15,7 @@ from ..worldstereo_core.adapters.comfy.vae import (
     ComfyKeyframeVAE,
     empty_keyframes,
     first_frame_conditioning,
+    keyframes_to_start_from,
 )
 from ..worldstereo_core.checks import ShapeError
 from ..worldstereo_core.geometry.pictures import Fit, fit_pictures
@@ -213,6 +214,52 @@ class EncodeFirstFrame(io.ComfyNode):
             node_helpers.conditioning_set_values(negative, values),
             {"samples": empty_keyframes(frames, picture.shape[1], picture.shape[2])},
         )
+
+
+class EncodeKeyframes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_EncodeKeyframes",
+            display_name="Images to Key Frame Latent",
+            category="WorldStereo/generate",
+            description=(
+                "Makes a clip to start sampling from: the render, an earlier clip, or one picture for all "
+                "frames. Wire it to the sampler in place of the empty latent, and lower denoise on "
+                "WorldStereo Sigmas. Every picture is encoded alone, unlike in VAE Encode."
+            ),
+            search_aliases=["vae encode", "img2img", "vid2vid", "denoise", "start latent", "key frames"],
+            inputs=[
+                io.Image.Input(
+                    "images",
+                    tooltip="Pictures of the clip, sides in multiples of 16 pixels. One picture is used for "
+                    "every frame; more than needed are sampled down evenly.",
+                ),
+                io.Vae.Input("vae", tooltip="Wan 2.1 VAE (wan_2.1_vae)."),
+                io.Int.Input(
+                    "frames",
+                    default=21,
+                    min=2,
+                    max=1024,
+                    tooltip="Key frames of the clip, as in WorldStereo Image to Key Frames.",
+                ),
+                io.Combo.Input(
+                    "tiled",
+                    options=["auto", "on", "off"],
+                    default="auto",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Encode pictures in tiles: less memory, slower. auto: only when memory runs out.",
+                ),
+            ],
+            outputs=[io.Latent.Output("latent", tooltip="The clip, one latent frame per key frame.")],
+        )
+
+    @classmethod
+    def execute(cls, images: Tensor, vae: Any, frames: int = 21, tiled: str = "auto") -> io.NodeOutput:
+        keyframe_vae = ComfyKeyframeVAE(vae, is_tiled=tiled == "on")
+        samples = keyframes_to_start_from(keyframe_vae, pictures("images", images), frames, node_progress())
+        return io.NodeOutput({"samples": samples})
 
 
 class EncodeControl(io.ComfyNode):

@@ -9,6 +9,10 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..worldstereo_core.checks import ShapeError, check_shape
+from ..worldstereo_core.geometry.pictures import limit_size
+from ..worldstereo_core.sizes import select_keyframes
+
+MAX_PREVIEW_FRAMES, MAX_PREVIEW_SIDE = 81, 576
 
 
 def pictures(name: str, image: Tensor) -> Tensor:
@@ -75,7 +79,13 @@ def check_not_decoded_as_video(num_images: int, num_cameras: int) -> None:
 
 
 def animated_preview(node: type[io.ComfyNode], images: Tensor, fps: float) -> dict[str, Any]:
-    """Save pictures as a moving preview in the temp folder, and the entry that shows it on the node."""
+    """Save pictures as a moving preview in the temp folder, and the entry that shows it on the node.
+
+    Size and number of frames are limited: the file is written in one go, which no cancel can stop.
+    """
+    kept = select_keyframes(len(images), MAX_PREVIEW_FRAMES)
+    fps = fps * len(kept) / len(images)
+    images = limit_size(images[kept].movedim(-1, 1), MAX_PREVIEW_SIDE).movedim(1, -1)
     saved = ui.ImageSaveHelper.save_animated_webp(
         images,
         filename_prefix="worldstereo_" + "".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=5)),

@@ -48,12 +48,14 @@ INPUTS = {
     "WorldStereo_FitImage": "image resolution fit",
     "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
     "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output",
+    "WorldStereo_EncodeKeyframes": "images vae frames tiled",
     "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled "
     "hole_threshold hole_softness",
     "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
     "late reference_strength",
-    "WorldStereo_MakeSigmas": "schedule steps shift start control",
+    "WorldStereo_MakeSigmas": "schedule steps shift start control denoise",
     "WorldStereo_MakeUniPCSampler": "order official_timesteps",
+    "WorldStereo_LookEarly": "model positive negative latent vae seed steps size cfg",
     "WorldStereo_SplitKeyframes": "latent",
     "WorldStereo_ExportPointCloud": "memory up_axis colours min_confidence filename_prefix",
 }

@@ -42,6 +42,16 @@ def fit_pictures(pictures: Tensor, height: int, width: int, fit: Fit = "crop") -
     return resized.clamp(0, 1)
 
 
+def limit_size(pictures: Tensor, longer_side: int) -> Tensor:
+    """[T, 3, H, W] pictures made smaller, with their proportions, until no side is longer; never larger."""
+    height, width = pictures.shape[-2:]
+    scale = longer_side / max(height, width)
+    if scale >= 1:
+        return pictures
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return interpolate(pictures, size=size, mode="area")
+
+
 def depth_to_pictures(depth: Tensor, tail: float = 0.0) -> Tensor:
     """Draw depth maps for the eye: disparity, near is bright, no data is black.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -73,7 +74,8 @@ def render_points(
             mid-grey whatever it is: the released models were trained with that.
         min_confidence: points below it are left out, 0..1.
         with_confidence: also draw the points' confidence, blended as their colours are.
-        progress: called with (frames done, frames in all) after each frame; it may raise to interrupt.
+        progress: called with (frames done, frames in all) after each frame, and now and then within one; it may
+            raise to interrupt.
 
     Returns:
         Frames on the device of the points.
@@ -102,7 +104,10 @@ def render_points(
     values = torch.cat([points.rgb, points.confidence[:, None]], dim=1) if with_confidence else points.rgb
     for frame in range(num_frames):
         projected = project_and_sort(points.xyz, cameras.K[frame], cameras.w2c[frame], height, width, radius)
-        for rows, fragments in rasterize_bands(projected, height, width, radius, points_per_pixel):
+        # A dense cloud takes seconds per frame: the way out must not wait for its end.
+        pause = None if progress is None else partial(progress, frame, num_frames)
+        bands = rasterize_bands(projected, height, width, radius, points_per_pixel, pause)
+        for rows, fragments in bands:
             blended, weight = composite(fragments, values, radius)
             colour = blended[:, :3]
             hole = fragments.index[:, 0] < 0
@@ -114,6 +119,8 @@ def render_points(
                 sure = (blended[:, 3] / weight.clamp_min(1e-12)).clamp(0, 1).masked_fill(hole, 0)
                 confidence[frame, rows] = sure.reshape(-1, width)
             depth[frame, rows] = fragments.depth[:, 0].masked_fill(hole, 0).reshape(-1, width)
+            if pause is not None and rows.stop < height:
+                pause()
         if progress is not None:
             progress(frame + 1, num_frames)
     return RenderedFrames(image, hole_mask, depth, confidence)
