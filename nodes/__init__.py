@@ -5,12 +5,14 @@ from .camera_files import LoadTrajectory, SaveTrajectory
 from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, FitImage
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
-from .loaders import LoadDepth, LoadModel
+from .loaders import ApplyWeights, LoadDepth, LoadModel, SaveMergedModel
 from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory, UpdateMemory
 from .render import RenderMemory, RetrieveReferences
 
 NODES = (
     LoadModel,
+    ApplyWeights,
+    SaveMergedModel,
     LoadDepth,
     BuildTrajectory,
     LoadTrajectory,

@@ -45,7 +45,9 @@ def describe_needs(
     size = "14B" if width == 5120 else f"of width {width}"
     beside = [] if is_complete else [f"a Wan 2.1 I2V {size} backbone"]
     beside += ["wan_2.1_vae", "umt5_xxl as text encoder (type wan)"]
-    beside.append("clip_vision_h" if has_image_encoder else "no CLIP vision (this backbone has no use for it)")
+    beside.append(
+        "clip_vision_h" if has_image_encoder else "no CLIP vision (this backbone has no use for it)"
+    )
     return [f"Beside it: {', '.join(beside)}.", _sampling(config, is_uni3c)]
 
 

@@ -110,12 +110,22 @@ def _write_tensors(
 ) -> None:
     done, total = 0, max(size >> 20, 1)
     for name in order:
-        stored = tensors[name].detach().to(types[name]).contiguous()
+        stored = _converted(name, tensors[name], types[name])
         if stored.numel():
             file.write(memoryview(stored.reshape(-1).view(torch.uint8).numpy()))
         done += stored.numel() * stored.itemsize
         if progress is not None:
             progress(min(done >> 20, total), total)
+
+
+def _converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    stored = tensor.detach().to(dtype).contiguous()
+    if dtype != tensor.dtype and not bool(stored.float().isfinite().all()):
+        raise WorldStereoError(
+            f"dtype: {name} has values that {str(dtype).removeprefix('torch.')} cannot hold, or that are not "
+            'finite. Choose bf16 or "as stored".'
+        )
+    return stored
 
 
 def _check_space(folder: Path, needed: int) -> None:

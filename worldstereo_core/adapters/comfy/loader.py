@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 MODEL_FOLDER = "worldstereo"
 # Below ComfyUI's output folder: control branches saved beside merged models.
 SAVED_CONTROL_FOLDER = "worldstereo_control"
+# Under this name a MODEL says which WorldStereo file's weights it has.
+WEIGHTS_ATTACHMENT = "worldstereo_weights"
 
 
 class LoadedWorldStereo(NamedTuple):
@@ -52,9 +54,7 @@ def register_model_folder() -> None:
     folder_paths.folder_names_and_paths[MODEL_FOLDER][1].update({".safetensors", ".pth", ".pt"})
 
 
-def read_worldstereo(
-    path: str | Path, overrides: Mapping[str, Any] | None = None
-) -> WorldStereoCheckpoint:
+def read_worldstereo(path: str | Path, overrides: Mapping[str, Any] | None = None) -> WorldStereoCheckpoint:
     """Read a WorldStereo file for a node's ``worldstereo`` input.
 
     Raises: CheckpointError, naming the input.
@@ -86,8 +86,10 @@ def load_worldstereo(
     model = build_model(checkpoint, merged, weight_dtype)
     arguments = (backbone_path, worldstereo_path, weight_dtype, overrides)
     model.cached_patcher_init = (_reload_model, arguments)
+    if checkpoint.backbone_state:
+        model.set_attachments(WEIGHTS_ATTACHMENT, Path(worldstereo_path).name)
     control = build_control(checkpoint, weight_dtype)
-    control.cached_patcher_init = (_reload_control, (worldstereo_path, weight_dtype, overrides))
+    control.cached_patcher_init = (reload_control, (worldstereo_path, weight_dtype, overrides))
     report = describe(checkpoint, merged.applied, merged.kind.has_image_encoder)
     logger.info("WorldStereo: %s", report)
     return LoadedWorldStereo(model, control, report, checkpoint.config)
@@ -132,10 +134,11 @@ def _reload_model(
     return build_model(checkpoint, merged, weight_dtype, disable_dynamic)
 
 
-def _reload_control(
+def reload_control(
     worldstereo_path: str | Path,
     weight_dtype: str,
     overrides: Mapping[str, Any] | None,
     disable_dynamic: bool = False,
 ) -> Any:
+    """Make the same control again: what ComfyUI calls for another patcher of it."""
     return build_control(read_worldstereo(worldstereo_path, overrides), weight_dtype, disable_dynamic)

@@ -112,9 +112,7 @@ def _is_large(value: Tensor) -> bool:
     return value.ndim == 2 and value.is_floating_point()
 
 
-def _kept_dtype(
-    state: dict[str, Tensor], supported: list[torch.dtype], is_quantised: bool
-) -> torch.dtype:
+def _kept_dtype(state: dict[str, Tensor], supported: list[torch.dtype], is_quantised: bool) -> torch.dtype:
     """What ComfyUI would choose, unless that makes a larger copy of what the file stores."""
     import comfy.model_management as management
     import comfy.utils
@@ -137,9 +135,7 @@ def keep_stored(operations: Any) -> Any:
     """
 
     class Linear(operations.Linear):
-        def _load_from_state_dict(
-            self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any
-        ) -> None:
+        def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any) -> None:
             weight = state_dict.get(f"{prefix}weight")
             if weight is None or f"{prefix}comfy_quant" in state_dict:
                 super()._load_from_state_dict(state_dict, prefix, *arguments)

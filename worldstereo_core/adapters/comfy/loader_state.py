@@ -117,9 +117,8 @@ def _describe_merge(checkpoint: WorldStereoCheckpoint, kind: BackboneKind, name:
     where = f"Applied to {name} ({kind.name})"
     if checkpoint.backbone_state:
         weights = describe_weights(checkpoint.backbone_state)
-        where += (
-            f": {len(checkpoint.backbone_state)} of its {count} tensors replaced by the file's own ({weights})."
-        )
+        number = len(checkpoint.backbone_state)
+        where += f": {number} of its {count} tensors replaced by the file's own ({weights})."
     else:
         where += ": no weight of it is changed."
     if not kind.has_image_encoder:
@@ -145,9 +144,7 @@ def _read_backbone(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]
     return state, metadata
 
 
-def _checked_kind(
-    checkpoint: WorldStereoCheckpoint, base: Mapping[str, Tensor], name: str
-) -> BackboneKind:
+def _checked_kind(checkpoint: WorldStereoCheckpoint, base: Mapping[str, Tensor], name: str) -> BackboneKind:
     kind = backbone_kind(base)
     if kind is None:
         if any(key.startswith("controlnet.") for key in base):
