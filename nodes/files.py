@@ -102,7 +102,7 @@ def output_path(filename_prefix: str, suffix: str) -> tuple[Path, str]:
         )
     except OSError as error:
         raise WorldStereoError(
-            f'filename_prefix: the folder of "{filename_prefix}" below the output folder cannot be written to '
+            f'filename_prefix: the folder of "{filename_prefix}" below the output folder cannot be made '
             f"({error.strerror}). Allow it, or give another name."
         ) from error
     except Exception as error:  # ComfyUI raises a bare Exception for a prefix outside the folder

@@ -262,8 +262,8 @@ class SaveMergedModel(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        backbone: str,
         worldstereo: str,
+        backbone: str = "none",
         dtype: str = "as stored",
         save_control: bool = True,
         filename_prefix: str = "diffusion_models/worldstereo_merged",

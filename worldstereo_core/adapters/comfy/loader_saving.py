@@ -61,8 +61,8 @@ def save_merged(
     if not checkpoint.backbone_state:
         raise CheckpointError(
             f"worldstereo: {Path(worldstereo_path).name} changes no weight of a backbone, so there is "
-            "nothing to merge. Use the backbone as it is, with the control of Load WorldStereo Model or Apply "
-            "WorldStereo Weights."
+            "nothing to merge. Use the backbone as it is, with the control of Load WorldStereo Model or "
+            "Apply WorldStereo Weights."
         )
     source = {SOURCE_KEY: Path(worldstereo_path).name}
     convert = _converter(merged, STORAGE_DTYPES[dtype])
