@@ -7,8 +7,8 @@ from .controls import CarryMask, DrawCoverage, PickView, RenderControls
 from .early_look import LookEarly
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
-from .loaders import LoadDepth, LoadModel
-from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory
+from .loaders import ApplyWeights, LoadDepth, LoadModel, SaveMergedModel
+from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory, UpdateMemory
 from .memory_change import RecolourMemory, TransformMemory
 from .memory_cut import CropMemory, CropToView, DeleteUnderMask, RemoveClip
 from .memory_pair import CompareMemories, MergeMemories
@@ -18,6 +18,8 @@ from .update import UpdateMemory
 
 NODES = (
     LoadModel,
+    ApplyWeights,
+    SaveMergedModel,
     LoadDepth,
     BuildTrajectory,
     LoadTrajectory,

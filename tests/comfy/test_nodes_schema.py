@@ -12,6 +12,9 @@ HELP = Path(__file__).resolve().parents[2] / "web" / "docs"
 # The permanent contract: ids and input names of saved workflows. Add inputs at the end; never rename.
 INPUTS = {
     "WorldStereo_LoadModel": "backbone worldstereo weight_dtype variant reference_update",
+    "WorldStereo_ApplyWeights": "model worldstereo weights variant reference_update",
+    "WorldStereo_SaveMergedModel": "backbone worldstereo dtype save_control filename_prefix variant "
+    "reference_update",
     "WorldStereo_LoadDepth": "file scale kind fov_deg",
     "WorldStereo_BuildTrajectory": "preset amount_deg distance easing frames focal_end width height memory "
     "continue_from fov_deg fps unit",

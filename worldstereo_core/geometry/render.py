@@ -74,7 +74,7 @@ def render_points(
             mid-grey whatever it is: the released models were trained with that.
         min_confidence: points below it are left out, 0..1.
         with_confidence: also draw the points' confidence, blended as their colours are.
-        progress: called with (frames done, frames in all) after each frame, and now and then within one; it may
+        progress: called with (frames done, frames in all) after each frame, and within long ones; it may
             raise to interrupt.
 
     Returns:
