@@ -4,11 +4,12 @@ from .camera import BuildTrajectory
 from .camera_files import LoadTrajectory, SaveTrajectory
 from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, EncodeKeyframes, FitImage
 from .controls import CarryMask, DrawCoverage, PickView, RenderControls
+from .correspondence import ExportCorrespondences, MatchViews, WarpViews
 from .early_look import LookEarly
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
 from .loaders import ApplyWeights, LoadDepth, LoadModel, SaveMergedModel
-from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory, UpdateMemory
+from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory
 from .memory_change import RecolourMemory, TransformMemory
 from .memory_cut import CropMemory, CropToView, DeleteUnderMask, RemoveClip
 from .memory_pair import CompareMemories, MergeMemories
@@ -56,4 +57,7 @@ NODES = (
     LookEarly,
     SplitKeyframes,
     ExportPointCloud,
+    WarpViews,
+    MatchViews,
+    ExportCorrespondences,
 )

@@ -20,14 +20,15 @@ from ..worldstereo_core.adapters.comfy.vae import (
 from ..worldstereo_core.checks import ShapeError
 from ..worldstereo_core.geometry.pictures import Fit, fit_pictures
 from ..worldstereo_core.geometry.trajectory import Trajectory
+from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.retrieval import References
 from ..worldstereo_core.model.conditioning import build_condition
 from ..worldstereo_core.model.config import LatentConditionMode
 from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket, select_keyframes
 from .camera import fewer_frames
 from .images import one_picture, pictures, to_image
-from .io_types import ConditionSocket, ReferencesSocket, TrajectorySocket
-from .progress import node_progress
+from .io_types import ConditionSocket, MemorySocket, ReferencesSocket, TrajectorySocket
+from .progress import node_progress, render_device
 
 logger = logging.getLogger(__name__)
 
@@ -326,6 +327,12 @@ class EncodeControl(io.ComfyNode):
                     tooltip="Width of a ramp around the threshold (0 to 1) in place of a step: lets soft "
                     "masks through. 0 as released; models were not trained with more.",
                 ),
+                MemorySocket.Input(
+                    "memory",
+                    optional=True,
+                    tooltip="The memory that was rendered. Only needed for reference_radius on Apply "
+                    "WorldStereo Control: finds which places of clip and references show the same surface.",
+                ),
             ],
             outputs=[
                 ConditionSocket.Output(
@@ -347,6 +354,7 @@ class EncodeControl(io.ComfyNode):
         tiled: str = "auto",
         hole_threshold: float = 0.5,
         hole_softness: float = 0.0,
+        memory: GeometricMemory | None = None,
     ) -> io.NodeOutput:
         config = control_module(control).config
         needed = config.control.num_mask_frames(frames)
@@ -362,5 +370,6 @@ class EncodeControl(io.ComfyNode):
             hole_threshold=hole_threshold,
             hole_softness=hole_softness,
             progress=node_progress(),
+            memory=None if memory is None else memory.to(render_device()),
         )
         return io.NodeOutput(condition)

@@ -10,6 +10,7 @@ from ..worldstereo_core.geometry.render import render_points
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.pictures import draw_references
+from ..worldstereo_core.memory.retrieval import RetrievalMethod
 from .camera import fewer_frames
 from .images import animated_preview, one_picture, to_image
 from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
@@ -164,9 +165,11 @@ class RetrieveReferences(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "method",
-                    options=["frustum overlap"],
+                    options=["frustum overlap", "visible points"],
                     default="frustum overlap",
-                    tooltip="How views are compared: the share of space that both cameras see, as released.",
+                    tooltip="How views are compared. frustum overlap: the share of space that both cameras "
+                    "could see, as released. visible points: the points of the memory that both really see, "
+                    "each view adding most to those before it; walls hide.",
                 ),
                 io.Int.Input(
                     "frames",
@@ -191,10 +194,12 @@ class RetrieveReferences(io.ComfyNode):
         memory: GeometricMemory,
         trajectory: Trajectory,
         max_references: int = 8,
-        method: str = "frustum overlap",
+        method: RetrievalMethod = "frustum overlap",
         frames: int = 21,
     ) -> io.NodeOutput:
-        references = memory.retrieve(fewer_frames(trajectory, frames), max_references)
+        references = memory.retrieve(
+            fewer_frames(trajectory, frames), max_references, method=method, progress=node_progress()
+        )
         preview = draw_references(references)[None]
         shown = ui.PreviewImage(preview, cls=cls).as_dict()
         return io.NodeOutput(references, preview, ui=shown)

@@ -53,13 +53,16 @@ INPUTS = {
     "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output",
     "WorldStereo_EncodeKeyframes": "images vae frames tiled",
     "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled "
-    "hole_threshold hole_softness",
+    "hole_threshold hole_softness memory",
     "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
-    "late reference_strength",
+    "late reference_strength reference_radius",
     "WorldStereo_MakeSigmas": "schedule steps shift start control denoise",
     "WorldStereo_MakeUniPCSampler": "order official_timesteps",
     "WorldStereo_LookEarly": "model positive negative latent vae seed steps size cfg",
     "WorldStereo_SplitKeyframes": "latent",
+    "WorldStereo_WarpViews": "memory trajectory max_views sharpness tolerance radius references",
+    "WorldStereo_MatchViews": "memory first second style lines tolerance",
+    "WorldStereo_ExportCorrespondences": "memory filename_prefix max_points min_views model tolerance",
     "WorldStereo_ExportPointCloud": "memory up_axis colours min_confidence filename_prefix",
 }
 

@@ -153,7 +153,7 @@ def _check_finite(points: PointCloud) -> None:
             if bad:
                 raise WorldStereoError(
                     f"memory: the {name} of {bad:,} of {points.num_points:,} points are not finite, expected "
-                    "numbers. Check the depth and its scale, the cameras and the pictures they were made from."
+                    "numbers. Check the depth and its scale, the cameras, and the pictures used."
                 )
 
 

@@ -95,7 +95,7 @@ def draw_memory(
         inside = ((pixels >= 0) & (pixels <= size - dot)).all(dim=1)
         for step in range(dot * dot):
             canvas[pixels[inside, 1] + step // dot, pixels[inside, 0] + step % dot] = rgb[inside]
-    picture = _to_pil(canvas)
+    picture = to_pil(canvas)
     draw = ImageDraw.Draw(picture)
     length = 0.06 * size / scale
     for view, c2w in zip(memory.views, cameras, strict=True):
@@ -112,7 +112,7 @@ def draw_memory(
     counts = f"{memory.points.num_points:,} points, {len(memory.views)} views"
     draw.text((8, 6), counts if caption is None else caption, fill="white")
     draw.text((8, size - 18), f"from above, {size / scale:.3g} scene units across", fill="white")
-    return _from_pil(picture)
+    return from_pil(picture)
 
 
 def draw_diff(memory: GeometricMemory, diff: MemoryDiff, size: int = 512) -> Tensor:
@@ -143,7 +143,7 @@ def draw_coverage(
 
     means = column_means(memory.points.xyz, coverage.counts.to(memory.points.xyz.device))
     points = replace(memory.points, rgb=counts_to_colours(means))
-    picture = _to_pil(
+    picture = to_pil(
         draw_memory(memory, size, points=points, trajectory=trajectory, caption="seen by", dot=4)
     )
     draw = ImageDraw.Draw(picture)
@@ -152,7 +152,7 @@ def draw_coverage(
         left = 66 + 40 * number
         draw.rectangle((left, 8, left + 12, 18), fill=tuple(round(255 * part) for part in colour))
         draw.text((left + 16, 6), f"{number}{'+' if number == last else ''}", fill="white")
-    return _from_pil(picture)
+    return from_pil(picture)
 
 
 def draw_references(references: References, height: int = 192) -> Tensor:
@@ -169,12 +169,12 @@ def draw_references(references: References, height: int = 192) -> Tensor:
         image = interpolate(
             view.image[None].cpu().float() / 255, (height, width), mode="bilinear", antialias=True
         )
-        picture = _to_pil(image[0].movedim(0, -1))
+        picture = to_pil(image[0].movedim(0, -1))
         draw = ImageDraw.Draw(picture)
         draw.rectangle((0, 0, width, 28), fill=(0, 0, 0))
         draw.text((4, 1), f"key frame {slot + 1}: {view.name}", fill="white")
         draw.text((4, 14), f"overlap {score:.2f}", fill="white")
-        tiles.append(_from_pil(picture))
+        tiles.append(from_pil(picture))
     return torch.cat(tiles, dim=1)
 
 
@@ -200,13 +200,15 @@ def _middle(values: Tensor) -> Tensor:
     return ranked[[round(0.01 * last), round(0.99 * last)]]
 
 
-def _to_pil(image: Tensor) -> Image:
+def to_pil(image: Tensor) -> Image:
+    """[H, W, 3] in 0..1 as a picture of Pillow."""
     from PIL import Image
 
     return Image.fromarray((image.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
 
-def _from_pil(picture: Any) -> Tensor:
+def from_pil(picture: Any) -> Tensor:
+    """A picture of Pillow as [H, W, 3] in 0..1."""
     import numpy as np
 
     return torch.from_numpy(np.asarray(picture).copy()).float() / 255

@@ -13,7 +13,9 @@ from torch import Tensor
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras
 from ..geometry.pictures import soft_step
+from ..memory.memory import GeometricMemory
 from ..memory.retrieval import References
+from ..memory.token_correspondence import shared_tokens
 from ..sizes import check_multiple_of_16
 from .condition import ControlCondition
 from .config import LATENT_CONDITION_MODES, ControlSizes, LatentConditionMode, WorldStereoConfig
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 GREY = 0.5  # the pictures that stand for unknown frames
 HOLE_THRESHOLD = 0.5
+TOKEN_PIXELS = 16
 
 
 class VAE(Protocol):
@@ -113,6 +116,7 @@ def build_condition(
     hole_threshold: float = HOLE_THRESHOLD,
     hole_softness: float = 0.0,
     progress: Progress | None = None,
+    memory: GeometricMemory | None = None,
 ) -> ControlCondition:
     """Encode everything the control needs for one clip.
 
@@ -127,6 +131,7 @@ def build_condition(
         hole_softness: width of a ramp around the threshold instead of a step, 0..1; 1 around 0.5 passes the
             mask on as it is.
         progress: called with (done, total) encoded pictures.
+        memory: finds which tokens of clip and references show the same surface; None does without.
 
     Returns:
         The condition, on the device of the VAE's latents.
@@ -156,7 +161,16 @@ def build_condition(
     if not config.takes_references:
         return condition
     reference_latents = vae.encode_keyframes(pictures, _part_of(progress, sizes["T"], total))
-    return _with_references(condition, config, cameras, references, reference_latents)
+    condition = _with_references(condition, config, cameras, references, reference_latents)
+    if memory is None:
+        return condition
+    key_cameras = cameras[:: config.control.mask_kernel]
+    rows, columns = sizes["H"] // TOKEN_PIXELS, sizes["W"] // TOKEN_PIXELS
+    views = (cameras[:1],) if references is None else references.views
+    # The pictures are done; what is left only asks whether the user has cancelled.
+    waiting = None if progress is None else lambda done, frames: progress(total, total)
+    surfaces = shared_tokens(memory, key_cameras, views, rows, columns, progress=waiting)
+    return replace(condition, shared_surfaces=surfaces)
 
 
 def _check_frame_count(cameras: Cameras, render: Tensor, sizes: ControlSizes) -> None:
