@@ -47,6 +47,8 @@ def save_memory(path: str | Path, memory: GeometricMemory) -> None:
         tensors[f"views.{index:06d}.image"] = view.image
         if view.depth is not None:
             tensors[f"views.{index:06d}.depth"] = view.depth
+        if view.latent is not None:
+            tensors[f"views.{index:06d}.latent"] = view.latent
     facts = {
         "views": [{"name": view.name, "clip": view.clip} for view in memory.views],
         "median_depth": memory.median_depth,
@@ -156,6 +158,7 @@ def _assemble(facts: dict[str, Any], tensors: dict[str, Tensor]) -> GeometricMem
             name=str(view["name"]),
             clip=int(view["clip"]),
             depth=tensors.get(f"views.{index:06d}.depth"),
+            latent=tensors.get(f"views.{index:06d}.latent"),
         )
         for index, view in enumerate(facts["views"])
     )
@@ -163,6 +166,8 @@ def _assemble(facts: dict[str, Any], tensors: dict[str, Tensor]) -> GeometricMem
         check_shape(f"image of view {view.name}", view.image, (3, "H", "W"))
         if view.depth is not None:
             check_shape(f"depth of view {view.name}", view.depth, (view.height, view.width))
+        if view.latent is not None:
+            check_shape(f"latent of view {view.name}", view.latent, (16, view.height // 8, view.width // 8))
     far_limit = facts["far_limit"]
     return GeometricMemory(
         points=points,

@@ -16,6 +16,7 @@ from ..memory.retrieval import References
 from ..sizes import check_multiple_of_16
 from .condition import ControlCondition
 from .config import LATENT_CONDITION_MODES, ControlSizes, LatentConditionMode, WorldStereoConfig
+from .latents import PIXELS_PER_CELL, normalise_latents
 from .upstream_quirks import released_rays, unified_camera_normalization, w2c_to_camera_tokens
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ def build_condition(
     hole_mask: Tensor,  # [T, H, W]
     references: References | None = None,
     *,
+    start_latent: Tensor | None = None,  # [16, h, w]
     progress: Progress | None = None,
 ) -> ControlCondition:
     """Encode everything the control needs for one clip.
@@ -120,6 +122,8 @@ def build_condition(
         render: point renders along the cameras, 0..1; holes are 0.5 grey.
         hole_mask: 1 = hole; values from 0.5 up count as holes.
         references: views for a memory model. None gives it the first rendered frame as its only reference.
+            A view that brings its own latent, at the clip's size, is not encoded again.
+        start_latent: the VAE's own latent of the first picture of ``render``, which is then not encoded again.
         progress: called with (done, total) encoded pictures.
 
     Returns:
@@ -139,9 +143,13 @@ def build_condition(
 
     latent_frames = _latent_frames(sizes["T"], config.control)
     pictures = _reference_pictures(references, render) if config.takes_references else render[:0]
-    total = sizes["T"] + len(pictures)
+    known = _known_latents(references, len(pictures), render)
+    total = sizes["T"] + sum(latent is None for latent in known)
     render_latents = encode_render(vae, render, latent_frames, _part_of(progress, 0, total))
     device = render_latents.device
+    if start_latent is not None:
+        render_latents = with_first_latent(render_latents, start_latent)
+        known = [start_latent if references is None else latent for latent in known]
     condition = ControlCondition(
         render_latents=render_latents,
         hole_mask=(hole_mask >= HOLE_THRESHOLD).float()[None, None].to(device),
@@ -149,7 +157,7 @@ def build_condition(
     )
     if not config.takes_references:
         return condition
-    reference_latents = vae.encode_keyframes(pictures, _part_of(progress, sizes["T"], total))
+    reference_latents = _encode_unknown(vae, pictures, known, _part_of(progress, sizes["T"], total))
     return _with_references(condition, config, cameras, references, reference_latents)
 
 
@@ -196,6 +204,48 @@ def _reference_pictures(references: References | None, render: Tensor) -> Tensor
         return render[:1]
     # Stretched as the released code does it: not clipped, unlike the renders.
     return references.images(*render.shape[-2:]).to(render.device)
+
+
+def with_first_latent(latents: Tensor, first: Tensor) -> Tensor:
+    """Put a picture's own latent in the place of the first latent frame, which shows that picture alone.
+
+    The first latent frame of a video and of key frames is the same: Wan's VAE looks back in time only.
+
+    Args:
+        latents: [1, 16, F, h, w], normalised.
+        first: [16, h, w], the VAE's own, as LATENT sockets and views carry it.
+    """
+    check_shape("start_latent", first, (16, *latents.shape[-2:]), "Take it from the clip that is continued.")
+    first = normalise_latents(first[None, :, None].to(latents))
+    return torch.cat([first, latents[:, :, 1:]], dim=2)
+
+
+def _known_latents(references: References | None, count: int, render: Tensor) -> list[Tensor | None]:
+    """The latents that references bring along, where they fit the clip's size."""
+    if references is None:
+        return [None] * count
+    cells = (render.shape[-2] // PIXELS_PER_CELL, render.shape[-1] // PIXELS_PER_CELL)
+    return [
+        view.latent if view.latent is not None and tuple(view.latent.shape[-2:]) == cells else None
+        for view in references.views[:count]
+    ]
+
+
+def _encode_unknown(
+    vae: VAE, pictures: Tensor, known: list[Tensor | None], progress: Progress | None
+) -> Tensor:
+    """[1, 16, V, h, w] latents of pictures: their own where known, encoded where not."""
+    unknown = [index for index, latent in enumerate(known) if latent is None]
+    encoded: Tensor | None = vae.encode_keyframes(pictures[unknown], progress) if unknown else None
+    frames = []
+    for latent in known:
+        if latent is not None:
+            frames.append(normalise_latents(latent[None, :, None].float().to(pictures.device)))
+        elif encoded is not None:
+            frames.append(encoded[:, :, :1])
+            encoded = encoded[:, :, 1:]
+    device = frames[0].device if encoded is None else encoded.device
+    return torch.cat([frame.to(device) for frame in frames], dim=2)
 
 
 def _rays(cameras: Cameras, sizes: ControlSizes, device: torch.device) -> Tensor | None:

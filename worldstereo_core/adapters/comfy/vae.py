@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...checks import WorldStereoError, check_shape
-from ...model.conditioning import Progress, image_condition_latents
+from ...model.conditioning import Progress, image_condition_latents, with_first_latent
 from ...model.config import LatentConditionMode
 from ...model.latents import LATENT_CHANNELS, denormalise_latents, normalise_latents
 
@@ -75,7 +75,11 @@ class ComfyKeyframeVAE:
 
 
 def first_frame_conditioning(
-    vae: ComfyKeyframeVAE, image: Tensor, num_frames: int, mode: LatentConditionMode
+    vae: ComfyKeyframeVAE,
+    image: Tensor,
+    num_frames: int,
+    mode: LatentConditionMode,
+    start_latent: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Values that both CONDITIONINGs of an image-to-video model carry.
 
@@ -84,12 +88,15 @@ def first_frame_conditioning(
         image: [3, H, W], 0..1; sides multiples of 16.
         num_frames: key frames of the clip.
         mode: as in ``image_condition``.
+        start_latent: [16, h, w] the VAE's own latent of the picture, taken instead of what it encodes to.
 
     Returns:
         ``concat_latent_image`` [1, 16, num_frames, h, w] as the VAE makes them, which ComfyUI normalises, and
         ``concat_mask`` [1, 1, num_frames, h, w], 0 = known, which ComfyUI inverts.
     """
     latents = image_condition_latents(vae, image, num_frames, mode)
+    if start_latent is not None:
+        latents = with_first_latent(latents, start_latent)
     mask = torch.ones_like(latents[:, :1])
     mask[:, :, 0] = 0
     return {"concat_latent_image": denormalise_latents(latents), "concat_mask": mask}
