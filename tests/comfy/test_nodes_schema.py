@@ -27,14 +27,25 @@ INPUTS = {
     "WorldStereo_LoadMemory": "file",
     "WorldStereo_FitImage": "image resolution fit",
     "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
-    "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output",
-    "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled",
+    "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output start_latent",
+    "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled start_latent",
     "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
     "late reference_strength",
     "WorldStereo_MakeSigmas": "schedule steps shift start control",
     "WorldStereo_MakeUniPCSampler": "order official_timesteps",
     "WorldStereo_SplitKeyframes": "latent",
     "WorldStereo_ExportPointCloud": "memory up_axis colours min_confidence filename_prefix",
+    "WorldStereo_ListTrajectories": "trajectories",
+    "WorldStereo_OpenWorld": "name memory",
+    "WorldStereo_GenerateClips": "world trajectories model control vae positive negative sampler sigmas cfg "
+    "seed frames mode clip_vision moge_model if_changed colour_anchor reuse_latents strength "
+    "reference_strength max_references keep_frames radius points_per_pixel",
+    "WorldStereo_DecideClip": "world clips decision",
+    "WorldStereo_BranchWorld": "world name last_clip",
+    "WorldStereo_LoadClip": "world clip",
+    "WorldStereo_SaveClip": "world memory images trajectory latent geometry seed report made_with",
+    "WorldStereo_CleanWorld": "world action",
+    "WorldStereo_AnchorColours": "images render holes strength latent vae",
 }
 
 

@@ -122,8 +122,9 @@ def build_condition(
         render: point renders along the cameras, 0..1; holes are 0.5 grey.
         hole_mask: 1 = hole; values from 0.5 up count as holes.
         references: views for a memory model. None gives it the first rendered frame as its only reference.
-            A view that brings its own latent, at the clip's size, is not encoded again.
-        start_latent: the VAE's own latent of the first picture of ``render``, which is then not encoded again.
+            A view that brings its own latent, of the clip's size, is not encoded again.
+        start_latent: the VAE's own latent of the first picture of ``render``, which is then not encoded
+            again.
         progress: called with (done, total) encoded pictures.
 
     Returns:
@@ -143,13 +144,12 @@ def build_condition(
 
     latent_frames = _latent_frames(sizes["T"], config.control)
     pictures = _reference_pictures(references, render) if config.takes_references else render[:0]
-    known = _known_latents(references, len(pictures), render)
+    known = _known_latents(references, len(pictures), render, start_latent)
     total = sizes["T"] + sum(latent is None for latent in known)
     render_latents = encode_render(vae, render, latent_frames, _part_of(progress, 0, total))
     device = render_latents.device
     if start_latent is not None:
         render_latents = with_first_latent(render_latents, start_latent)
-        known = [start_latent if references is None else latent for latent in known]
     condition = ControlCondition(
         render_latents=render_latents,
         hole_mask=(hole_mask >= HOLE_THRESHOLD).float()[None, None].to(device),
@@ -220,10 +220,12 @@ def with_first_latent(latents: Tensor, first: Tensor) -> Tensor:
     return torch.cat([first, latents[:, :, 1:]], dim=2)
 
 
-def _known_latents(references: References | None, count: int, render: Tensor) -> list[Tensor | None]:
+def _known_latents(
+    references: References | None, count: int, render: Tensor, start: Tensor | None
+) -> list[Tensor | None]:
     """The latents that references bring along, where they fit the clip's size."""
-    if references is None:
-        return [None] * count
+    if references is None:  # the first rendered frame, if any, is the reference
+        return [start] * count
     cells = (render.shape[-2] // PIXELS_PER_CELL, render.shape[-1] // PIXELS_PER_CELL)
     return [
         view.latent if view.latent is not None and tuple(view.latent.shape[-2:]) == cells else None
@@ -236,16 +238,13 @@ def _encode_unknown(
 ) -> Tensor:
     """[1, 16, V, h, w] latents of pictures: their own where known, encoded where not."""
     unknown = [index for index, latent in enumerate(known) if latent is None]
-    encoded: Tensor | None = vae.encode_keyframes(pictures[unknown], progress) if unknown else None
-    frames = []
-    for latent in known:
-        if latent is not None:
-            frames.append(normalise_latents(latent[None, :, None].float().to(pictures.device)))
-        elif encoded is not None:
-            frames.append(encoded[:, :, :1])
-            encoded = encoded[:, :, 1:]
-    device = frames[0].device if encoded is None else encoded.device
-    return torch.cat([frame.to(device) for frame in frames], dim=2)
+    encoded = vae.encode_keyframes(pictures[unknown], progress) if unknown else pictures.new_empty(0)
+    fresh = iter(encoded.split(1, dim=2) if unknown else ())
+    frames = [
+        next(fresh) if latent is None else normalise_latents(latent[None, :, None].to(encoded))
+        for latent in known
+    ]
+    return torch.cat(frames, dim=2)
 
 
 def _rays(cameras: Cameras, sizes: ControlSizes, device: torch.device) -> Tensor | None:

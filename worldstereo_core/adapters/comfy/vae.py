@@ -10,7 +10,7 @@ from torch import Tensor
 from ...checks import WorldStereoError, check_shape
 from ...model.conditioning import Progress, image_condition_latents, with_first_latent
 from ...model.config import LatentConditionMode
-from ...model.latents import LATENT_CHANNELS, denormalise_latents, normalise_latents
+from ...model.latents import LATENT_CHANNELS, carry_change, denormalise_latents, normalise_latents
 
 TILE, OVERLAP = 512, 64  # pixels
 
@@ -100,6 +100,19 @@ def first_frame_conditioning(
     mask = torch.ones_like(latents[:, :1])
     mask[:, :, 0] = 0
     return {"concat_latent_image": denormalise_latents(latents), "concat_mask": mask}
+
+
+def follow_pictures(vae: ComfyKeyframeVAE, samples: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Latents of pictures after a small change of theirs.
+
+    Args:
+        samples: [1, 16, T, h, w] as LATENT carries them, of ``before``.
+        before, after: [T, 3, H, W], 0..1.
+    """
+    count = len(before)
+    check_shape("latent", samples, (1, LATENT_CHANNELS, count, "*", "*"), "Wire the clip's own latent.")
+    encoded = denormalise_latents(vae.encode_keyframes(torch.cat([before, after])))
+    return carry_change(samples, encoded[:, :, :count], encoded[:, :, count:])
 
 
 def empty_keyframes(num_frames: int, height: int, width: int) -> Tensor:
