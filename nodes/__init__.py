@@ -2,12 +2,15 @@
 
 from .camera import BuildTrajectory
 from .camera_files import LoadTrajectory, SaveTrajectory
+from .clips import ListTrajectories, SaveClip
+from .colours import AnchorColours
 from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, EncodeKeyframes, FitImage
 from .controls import CarryMask, DrawCoverage, PickView, RenderControls
 from .correspondence import ExportCorrespondences, MatchViews, WarpViews
 from .early_look import LookEarly
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
+from .generate_clips import GenerateClips
 from .loaders import ApplyWeights, LoadDepth, LoadModel, SaveMergedModel
 from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory
 from .memory_change import RecolourMemory, TransformMemory
@@ -16,6 +19,7 @@ from .memory_pair import CompareMemories, MergeMemories
 from .panorama import CreatePanoramaMemory, CropPanorama
 from .render import RenderMemory, RetrieveReferences
 from .update import UpdateMemory
+from .world import BranchWorld, CleanWorld, DecideClip, LoadClip, OpenWorld
 
 NODES = (
     LoadModel,
@@ -60,4 +64,13 @@ NODES = (
     WarpViews,
     MatchViews,
     ExportCorrespondences,
+    ListTrajectories,
+    OpenWorld,
+    GenerateClips,
+    DecideClip,
+    BranchWorld,
+    LoadClip,
+    SaveClip,
+    CleanWorld,
+    AnchorColours,
 )

@@ -50,10 +50,10 @@ INPUTS = {
     "WorldStereo_CarryMask": "memory mask painted_on trajectory frame reach depth_tolerance radius",
     "WorldStereo_FitImage": "image resolution fit",
     "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
-    "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output",
+    "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output start_latent",
     "WorldStereo_EncodeKeyframes": "images vae frames tiled",
     "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled "
-    "hole_threshold hole_softness memory",
+    "hole_threshold hole_softness memory start_latent",
     "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
     "late reference_strength reference_radius",
     "WorldStereo_MakeSigmas": "schedule steps shift start control denoise",
@@ -64,6 +64,17 @@ INPUTS = {
     "WorldStereo_MatchViews": "memory first second style lines tolerance",
     "WorldStereo_ExportCorrespondences": "memory filename_prefix max_points min_views model tolerance",
     "WorldStereo_ExportPointCloud": "memory up_axis colours min_confidence filename_prefix",
+    "WorldStereo_ListTrajectories": "trajectories",
+    "WorldStereo_OpenWorld": "name memory",
+    "WorldStereo_GenerateClips": "world trajectories model control vae positive negative sampler sigmas cfg "
+    "seed frames mode clip_vision moge_model if_changed colour_anchor reuse_latents strength "
+    "reference_strength max_references keep_frames radius points_per_pixel",
+    "WorldStereo_DecideClip": "world clips decision",
+    "WorldStereo_BranchWorld": "world name last_clip",
+    "WorldStereo_LoadClip": "world clip",
+    "WorldStereo_SaveClip": "world memory images trajectory latent geometry seed report made_with",
+    "WorldStereo_CleanWorld": "world action",
+    "WorldStereo_AnchorColours": "images render holes strength latent vae",
 }
 
 

@@ -66,6 +66,8 @@ def save_memory(path: str | Path, memory: GeometricMemory) -> None:
         tensors[f"views.{index:06d}.image"] = view.image
         if view.depth is not None:
             tensors[f"views.{index:06d}.depth"] = view.depth
+        if view.latent is not None:
+            tensors[f"views.{index:06d}.latent"] = view.latent
     facts = {
         "views": [{"name": view.name, "clip": view.clip} for view in memory.views],
         "median_depth": memory.median_depth,
@@ -190,6 +192,7 @@ def _assemble(facts: Facts, tensors: Tensors) -> GeometricMemory:
             name=str(view["name"]),
             clip=int(view["clip"]),
             depth=tensors.get(f"views.{index:06d}.depth"),
+            latent=tensors.get(f"views.{index:06d}.latent"),
         )
         for index, view in enumerate(facts["views"])
     )
@@ -197,6 +200,8 @@ def _assemble(facts: Facts, tensors: Tensors) -> GeometricMemory:
         check_shape(f"image of view {view.name}", view.image, (3, "H", "W"))
         if view.depth is not None:
             check_shape(f"depth of view {view.name}", view.depth, (view.height, view.width))
+        if view.latent is not None:
+            check_shape(f"latent of view {view.name}", view.latent, (16, view.height // 8, view.width // 8))
     far_limit, median_depth = facts["far_limit"], float(facts["median_depth"])
     if not (median_depth > 0 and math.isfinite(median_depth)):
         raise ValueError(f"median depth {median_depth}")

@@ -27,6 +27,9 @@ class View:
         clip: 0 for the input image, then 1, 2, ...
         depth: [H, W] float32 camera z in scene units, 0 = no data, or None. Far depth is contracted exactly
             as the memory's points are, so depth and points agree.
+        latent: [16, H / 8, W / 8] float32, the VAE's own latent that the image was decoded from, or None. It
+            spares the next clip a trip through the VAE, each of which shifts colours a little. Whoever
+            changes the image drops it.
     """
 
     image: Tensor
@@ -35,6 +38,7 @@ class View:
     name: str
     clip: int = 0
     depth: Tensor | None = None
+    latent: Tensor | None = None
 
     @property
     def height(self) -> int:
@@ -67,6 +71,7 @@ class View:
             w2c=self.w2c.to(device),
             K=self.K.to(device),
             depth=None if self.depth is None else self.depth.to(device),
+            latent=None if self.latent is None else self.latent.to(device),
         )
 
 
