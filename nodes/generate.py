@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
@@ -178,6 +179,16 @@ class MakeSigmas(io.ComfyNode):
                     optional=True,
                     tooltip="From Load WorldStereo Model; read when schedule says from control.",
                 ),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="1 = from pure noise. Less keeps more of the latent wired to the sampler (Images "
+                    "to Key Frame Latent); 0 = keeps it all. The step count stays.",
+                ),
             ],
             outputs=[io.Sigmas.Output("sigmas", tooltip="Noise levels for SamplerCustom, 1 down to 0.")],
         )
@@ -190,6 +201,7 @@ class MakeSigmas(io.ComfyNode):
         shift: float = 5.0,
         start: int = 250,
         control: Any = None,
+        denoise: float = 1.0,
     ) -> io.NodeOutput:
         if schedule == FROM_CONTROL:
             if control is None:
@@ -197,10 +209,11 @@ class MakeSigmas(io.ComfyNode):
                     "control: nothing is connected, but schedule says from control. Connect the control "
                     "output of Load WorldStereo Model, or choose another schedule."
                 )
-            return io.NodeOutput(control_module(control).config.schedule.sigmas())
+            return io.NodeOutput(replace(control_module(control).config.schedule, denoise=denoise).sigmas())
         if schedule == DMD:
-            return io.NodeOutput(DMDSchedule(num_steps=steps, start=start, shift=shift).sigmas())
-        return io.NodeOutput(UniPCSchedule(num_steps=steps, shift=shift).sigmas())
+            few = DMDSchedule(num_steps=steps, start=start, shift=shift, denoise=denoise)
+            return io.NodeOutput(few.sigmas())
+        return io.NodeOutput(UniPCSchedule(num_steps=steps, shift=shift, denoise=denoise).sigmas())
 
 
 class MakeUniPCSampler(io.ComfyNode):

@@ -11,10 +11,10 @@ from torch import Tensor
 from worldstereo_core.checks import WorldStereoError
 from worldstereo_core.geometry.cameras import Cameras, fov_to_K, look_at
 from worldstereo_core.geometry.point_cloud import PointCloud
-from worldstereo_core.memory import coverage, visible_points
-from worldstereo_core.memory.coverage import cover
+from worldstereo_core.memory import view_cover, visible_points
 from worldstereo_core.memory.memory import GeometricMemory, View
 from worldstereo_core.memory.retrieval import _own_frames, retrieve_references
+from worldstereo_core.memory.view_cover import cover
 from worldstereo_core.memory.visible_points import (
     BankSight,
     PointSample,
@@ -165,10 +165,10 @@ def plain_greedy(seen: Tensor, views: Tensor, penalty: Tensor, most: int) -> lis
         gains = ((weights @ views) * penalty).sum(dim=0)
         gains[chosen] = -torch.inf
         best = int(gains.argmax())
-        if gains[best] <= coverage.LEAST_GAIN * len(seen):
+        if gains[best] <= view_cover.LEAST_GAIN * len(seen):
             break
         chosen.append(best)
-        keep = (penalty[:, best] >= coverage.LEAST_PENALTY)[:, None] & (views[:, best] > 0)
+        keep = (penalty[:, best] >= view_cover.LEAST_PENALTY)[:, None] & (views[:, best] > 0)
         weights = torch.where(keep, 0.0, weights)
     return chosen
 

@@ -14,9 +14,9 @@ from torch.nn.functional import interpolate
 from ..checks import ShapeError, WorldStereoError
 from ..geometry.cameras import Cameras, check_cameras
 from ..geometry.trajectory import Trajectory
-from .coverage import cover
 from .selection import FeatureExtractor, QualityMeasure, select_views
 from .view import View
+from .view_cover import cover
 from .visible_points import bank_sight, detail_of, seen_points
 
 if TYPE_CHECKING:

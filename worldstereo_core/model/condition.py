@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..memory.token_correspondence import TokenCorrespondences
 from .reference_attention import ReferenceAccess
@@ -67,3 +68,23 @@ class ControlCondition:
         if self.reference_access is not None:
             moved["reference_access"] = self.reference_access.to(device)
         return replace(self, **moved)
+
+    def resized(self, height: int, width: int) -> ControlCondition:
+        """The same condition for smaller pictures; sides in pixels, multiples of 16.
+
+        Every value becomes the mean of those it covers, latents too: good for a quick look, not for a result.
+        """
+        changed = {
+            "render_latents": _mean_resized(self.render_latents, height // 8, width // 8),
+            "hole_mask": (_mean_resized(self.hole_mask, height, width) >= 0.5).to(self.hole_mask.dtype),
+        }
+        if self.rays is not None:
+            changed["rays"] = _mean_resized(self.rays, height, width)
+        if self.reference_latents is not None:
+            changed["reference_latents"] = _mean_resized(self.reference_latents, height // 8, width // 8)
+        return replace(self, **changed)
+
+
+def _mean_resized(tensor: Tensor, height: int, width: int) -> Tensor:
+    """[b, C, M, H, W] -> [b, C, M, height, width]."""
+    return interpolate(tensor.flatten(1, 2), (height, width), mode="area").unflatten(1, tensor.shape[1:3])
