@@ -232,9 +232,10 @@ def report(rows: list[Row], points_rows: list[PointsRow]) -> str:
         "",
         "## By visible points",
         "",
-        f"A world of four rooms, {NUM_POINTS:,} points; at most 8 references per trajectory. The first call for "
-        "a memory looks through all its views (kept as long as the memory object lives); later ones are given "
-        "per trajectory. Beside it, how much of the points that the trajectory sees is shown by the references "
+        f"A world of four rooms, {NUM_POINTS:,} points; at most 8 references per trajectory. The first call "
+        "for a memory looks through all its views (kept as long as the memory object lives); later ones are "
+        "given per trajectory. Beside it, how much of the points that the trajectory sees is shown by the "
+        "references "
         "that either method chose.",
         "",
         "| views | first call | later | peak growth | kept | shown by visible points | by frusta |",

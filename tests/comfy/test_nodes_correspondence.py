@@ -14,6 +14,8 @@ from tests.comfy.prompts import HEIGHT, WIDTH, picture, workflow
 def grown_prompt() -> dict:
     """A memory of three views, and every node that compares them."""
     prompt = workflow("geometry", "render")
+    # A slope over so few pixels would count as one large edge.
+    prompt["memory"]["inputs"]["edge_threshold"] = 0.0
     prompt["depths"] = {
         "class_type": "WorldStereoDev_Geometry",
         "inputs": {"image": ["render", 0], "near": 2.0, "far": 4.0, "fov_deg": 60.0},
