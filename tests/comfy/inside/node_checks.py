@@ -85,6 +85,9 @@ def nodes_leave_their_inputs_alone() -> list[str]:
 
     render = nodes["RenderMemory"].execute(memory, trajectory, radius=0.03, first_frame=image)
     nodes["RetrieveReferences"].execute(memory, trajectory, frames=3)
+    nodes["RetrieveReferences"].execute(memory, trajectory, frames=3, method="visible points")
+    nodes["WarpViews"].execute(memory, trajectory, radius=0.03)
+    nodes["MatchViews"].execute(memory, style="colour map")
     clip_geometry = {**geometry, "depth": geometry["depth"].expand(5, 32, 48)}
     del clip_geometry["mask"]
     grown = nodes["UpdateMemory"].execute(memory, render[0], trajectory, 2, "", clip_geometry)[0]
