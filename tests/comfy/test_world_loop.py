@@ -376,3 +376,12 @@ def test_another_picture_does_not_get_into_a_world(server):
     prompt = prompt_of(1, "worlds/first_picture")
     prompt["image"]["inputs"]["image"] = "other.png"
     assert "began with another picture" in server.run_expecting_error(prompt)["exception_message"]
+
+
+@current
+def test_a_link_does_not_lead_a_world_out_of_the_output_folder(server, tmp_path):
+    (server.base / "output" / "link").symlink_to(tmp_path, target_is_directory=True)
+    answer = server.post("/prompt", {"prompt": prompt_of(1, "link/room"), "client_id": "test"})
+    (error,) = answer["node_errors"]["world"]["errors"]
+    assert "leads outside ComfyUI's output folder" in error["details"]
+    assert list(tmp_path.iterdir()) == []
