@@ -144,12 +144,12 @@ def _fit(colour: Tensor, known: Tensor, time: Tensor) -> Tensor:
     # About no change: the prior then pulls the unknowns to zero.
     wanted = known - colour
     prior = torch.diag(columns.new_tensor(_PRIOR)) * len(colour)
-    weight = torch.ones_like(colour)
-    solution = columns.new_zeros(4)
+    # From the median on: a line through everything would start out bent towards what is new.
+    solution = columns.new_tensor([0.0, float(wanted.median()), 0.0, 0.0])
     for _ in range(_ROUNDS):
-        weighted = columns * weight[:, None]
-        solution = torch.linalg.solve(weighted.mT @ columns + prior, weighted.mT @ wanted)
         residual = (wanted - columns @ solution).abs()
         scale = (1.4826 * residual.median()).clamp_min(1e-3)
         weight = (1 - (residual / (_TUKEY * scale)).clamp(max=1) ** 2) ** 2
+        weighted = columns * weight[:, None]
+        solution = torch.linalg.solve(weighted.mT @ columns + prior, weighted.mT @ wanted)
     return solution + columns.new_tensor([1.0, 0.0, 0.0, 0.0])
