@@ -108,6 +108,11 @@ def output_path(filename_prefix: str, suffix: str) -> tuple[Path, str]:
         folder, name, counter, _, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
+    except OSError as error:
+        raise WorldStereoError(
+            f'filename_prefix: the folder of "{filename_prefix}" below the output folder cannot be made '
+            f"({error.strerror}). Allow it, or give another name."
+        ) from error
     except Exception as error:  # ComfyUI raises a bare Exception for a prefix outside the folder
         raise WorldStereoError(
             f'filename_prefix: "{filename_prefix}" leads outside the output folder. '

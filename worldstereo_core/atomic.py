@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,25 @@ def replace_when_done(path: str | os.PathLike[str], is_durable: bool = False) ->
             flush_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside the target; rename it to the target if the block ends without an error.
+
+    Raises: WorldStereoError if the target exists already, or its own folder does not.
+    """
+    target = Path(path)
+    if target.exists() or not target.parent.is_dir():
+        problem = "exists already" if target.exists() else f"cannot be made: {target.parent} does not exist"
+        raise WorldStereoError(f"{target}: {problem}, so nothing was written. Choose another name.")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    temporary.mkdir()
+    try:
+        yield temporary
+        os.rename(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def flush_file(path: Path) -> None:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ..checks import WorldStereoError
+from ..geometry.cameras import Cameras
+from ..geometry.trajectory import Trajectory
 
 # Interpolation and bf16 decoding overshoot 0..1 by this much; more means another range.
 _OVERSHOOT = 0.02
@@ -45,6 +47,21 @@ class View:
     @property
     def width(self) -> int:
         return self.image.shape[2]
+
+    @property
+    def picture(self) -> Tensor:
+        """[3, H, W] float 0..1."""
+        return self.image.float() / 255
+
+    @property
+    def camera(self) -> Cameras:
+        """Cameras of one frame, at the view's own size."""
+        return Cameras(self.w2c[None], self.K[None], self.height, self.width)
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The view's camera as a trajectory of one frame."""
+        return Trajectory(self.camera, name=self.name, source="view of a memory")
 
     def to(self, device: torch.device | str) -> View:
         """Return the view on another device."""

@@ -12,7 +12,10 @@ from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras
+from ..geometry.pictures import soft_step
+from ..memory.memory import GeometricMemory
 from ..memory.retrieval import References
+from ..memory.token_correspondence import shared_tokens
 from ..sizes import check_multiple_of_16
 from .condition import ControlCondition
 from .config import LATENT_CONDITION_MODES, ControlSizes, LatentConditionMode, WorldStereoConfig
@@ -24,6 +27,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 GREY = 0.5  # the pictures that stand for unknown frames
 HOLE_THRESHOLD = 0.5
+TOKEN_PIXELS = 16
 
 
 class VAE(Protocol):
@@ -110,8 +114,11 @@ def build_condition(
     hole_mask: Tensor,  # [T, H, W]
     references: References | None = None,
     *,
+    hole_threshold: float = HOLE_THRESHOLD,
+    hole_softness: float = 0.0,
     start_latent: Tensor | None = None,  # [16, h, w]
     progress: Progress | None = None,
+    memory: GeometricMemory | None = None,
 ) -> ControlCondition:
     """Encode everything the control needs for one clip.
 
@@ -120,12 +127,16 @@ def build_condition(
         vae: encodes the pictures.
         cameras: one per rendered frame; K may refer to another picture size.
         render: point renders along the cameras, 0..1; holes are 0.5 grey.
-        hole_mask: 1 = hole; values from 0.5 up count as holes.
+        hole_mask: 1 = hole, 0..1.
         references: views for a memory model. None gives it the first rendered frame as its only reference.
             A view that brings its own latent, of the clip's size, is not encoded again.
         start_latent: the VAE's own latent of the first picture of ``render``, which is then not encoded
             again.
+        hole_threshold: from here up the mask counts as a hole. The released models saw 0 and 1 only.
+        hole_softness: width of a ramp around the threshold instead of a step, 0..1; 1 around 0.5 passes the
+            mask on as it is.
         progress: called with (done, total) encoded pictures.
+        memory: finds which tokens of clip and references show the same surface; None does without.
 
     Returns:
         The condition, on the device of the VAE's latents.
@@ -152,13 +163,22 @@ def build_condition(
         render_latents = with_first_latent(render_latents, start_latent)
     condition = ControlCondition(
         render_latents=render_latents,
-        hole_mask=(hole_mask >= HOLE_THRESHOLD).float()[None, None].to(device),
+        hole_mask=soft_step(hole_mask.float(), hole_threshold, hole_softness)[None, None].to(device),
         rays=_rays(cameras, config.control, device),
     )
     if not config.takes_references:
         return condition
     reference_latents = _encode_unknown(vae, pictures, known, _part_of(progress, sizes["T"], total))
-    return _with_references(condition, config, cameras, references, reference_latents)
+    condition = _with_references(condition, config, cameras, references, reference_latents)
+    if memory is None:
+        return condition
+    key_cameras = cameras[:: config.control.mask_kernel]
+    rows, columns = sizes["H"] // TOKEN_PIXELS, sizes["W"] // TOKEN_PIXELS
+    views = (cameras[:1],) if references is None else references.views
+    # The pictures are done; what is left only asks whether the user has cancelled.
+    waiting = None if progress is None else lambda done, frames: progress(total, total)
+    surfaces = shared_tokens(memory, key_cameras, views, rows, columns, progress=waiting)
+    return replace(condition, shared_surfaces=surfaces)
 
 
 def _check_frame_count(cameras: Cameras, render: Tensor, sizes: ControlSizes) -> None:
