@@ -90,7 +90,7 @@ class _ClipVision:
 
 
 class ClipVisionModelStandIn(io.ComfyNode):
-    """A CLIP_VISION that gives the same random numbers for every picture, for nodes that encode themselves."""
+    """A CLIP_VISION that gives the same random numbers for any picture, for nodes that encode themselves."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
