@@ -227,8 +227,9 @@ def spread_times(waypoints: Sequence[Waypoint]) -> tuple[Waypoint, ...]:
     """The waypoints with times in proportion to the distance between them; evenly if they share a place."""
     places = torch.tensor([waypoint.position for waypoint in waypoints], dtype=torch.float64)
     steps = (places[1:] - places[:-1]).norm(dim=-1)
-    # A waypoint that only turns the camera still takes a part of the time.
-    steps = torch.where(steps > 0, steps, steps.mean() if bool((steps > 0).any()) else torch.ones(()))
+    # A waypoint that only turns the camera still takes a part of the time: the mean of the others.
+    moves = steps > 0
+    steps = torch.where(moves, steps, steps[moves].mean() if bool(moves.any()) else 1.0)
     times = torch.cat([steps.new_zeros(1), steps.cumsum(0) / steps.sum()]).tolist()
     if len(waypoints) > 1:
         times[-1] = 1.0
