@@ -10,6 +10,7 @@ from worldstereo_core.geometry.pictures import (
     depth_to_linear,
     depth_to_pictures,
     fit_pictures,
+    limit_size,
     paste_first_frame,
 )
 from worldstereo_core.geometry.render import RenderedFrames
@@ -81,3 +82,11 @@ def test_a_first_frame_of_another_size_is_refused():
     rendered = RenderedFrames(torch.zeros(2, 3, 4, 5), torch.ones(2, 4, 5), torch.zeros(2, 4, 5))
     with pytest.raises(ShapeError, match=r"first_frame: got a tensor of shape \[3, 8, 10\]"):
         paste_first_frame(rendered, torch.ones(3, 8, 10))
+
+
+def test_limited_pictures_keep_their_proportions_and_never_grow():
+    pictures = torch.rand(2, 3, 8, 16, generator=torch.Generator().manual_seed(0))
+    limited = limit_size(pictures, 8)
+    assert limited.shape == (2, 3, 4, 8)
+    torch.testing.assert_close(limited[0, 0, 0, 0], pictures[0, 0, :2, :2].mean())
+    assert limit_size(pictures, 16) is pictures

@@ -194,6 +194,17 @@ def test_progress_is_told_after_each_frame_and_may_interrupt() -> None:
         render_points(cloud([[0.0, 0.0, 1.0]]), camera(frames=3), progress=interrupt)
 
 
+def test_a_dense_frame_can_be_interrupted_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worldstereo_core.geometry.rasterize.CPU_CANDIDATES", 64)
+    points = random_cloud(300, torch.Generator().manual_seed(0))
+    calls: list[tuple[int, int]] = []
+    render_points(
+        points, camera(), radius=0.4, points_per_pixel=50, progress=lambda *done: calls.append(done)
+    )
+    assert calls[-1] == (1, 1)
+    assert len(calls) > 3 and set(calls[:-1]) == {(0, 1)}
+
+
 def test_rendering_twice_gives_the_same_bits() -> None:
     points = random_cloud(3000, torch.Generator().manual_seed(0))
     first, second = (render_points(points, camera(), radius=0.4) for _ in range(2))
