@@ -121,11 +121,6 @@ def _describe_merge(checkpoint: WorldStereoCheckpoint, kind: BackboneKind, name:
         where += f": {number} of its {count} tensors replaced by the file's own ({weights})."
     else:
         where += ": no weight of it is changed."
-    if not kind.has_image_encoder:
-        where += (
-            " The control was trained on Wan 2.1: on Wan 2.2 it is a guide of unknown strength. Apply it to "
-            "the high-noise model, which settles the layout; on the low-noise model it is optional."
-        )
     return where
 
 
