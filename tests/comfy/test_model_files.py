@@ -134,9 +134,14 @@ def test_a_complete_file_is_saved_without_a_backbone(server):
     run = server.run(saving(backbone="none", worldstereo="tiny-memory-dmd/model.safetensors"))
     assert "complete and brings its own backbone" in run.outputs["save"]["text"][0]
     name = run.outputs["save"]["files"][0]["filename"]
-    prompt = applied(memory_clip(), {**STOCK, "inputs": {"unet_name": name, "weight_dtype": "default"}}, name)
-    prompt["model"]["inputs"]["weights"] = "control only"
-    assert "memory-dmd" in server.run(prompt).outputs["report"]["text"][0]
+    expected = memory_clip("tiny-memory-dmd/model.safetensors")
+    expected["model"]["inputs"]["backbone"] = "none"
+    prompt = memory_clip(name)  # the control file has the model's name in a folder of its own
+    prompt["model"]["inputs"]["backbone"] = name
+    run = server.run(prompt)
+    report = run.outputs["report"]["text"][0]
+    assert "memory-dmd model" in report and "no weight of it is changed" in report
+    assert np.array_equal(frames_of(server, run), frames_of(server, server.run(expected)))
 
 
 @current
