@@ -64,8 +64,8 @@ def render_points(
         background: colour of holes, one number or three, 0..1. Pixels that points cover only thinly fade to
             mid-grey whatever it is: the released models were trained with that.
         min_confidence: points below it are left out, 0..1.
-        progress: called with (frames done, frames in all) after each frame, and now and then within one; it may
-            raise to interrupt.
+        progress: called with (frames done, frames in all) after each frame, and now and then within one; it
+            may raise to interrupt.
 
     Returns:
         Frames on the device of the points.
