@@ -14,6 +14,7 @@ from ..worldstereo_core.geometry.depth import EdgeMode
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory, initialise_memory
 from ..worldstereo_core.memory.pictures import draw_memory
+from ..worldstereo_core.memory.statistics import memory_statistics
 from ..worldstereo_core.memory.storage import load_memory, save_memory
 from .camera import fewer_frames
 from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
@@ -245,7 +246,7 @@ class InspectMemory(io.ComfyNode):
 
     @classmethod
     def execute(cls, memory: GeometricMemory) -> io.NodeOutput:
-        text = memory.summary().text
+        text = memory_statistics(memory, progress=node_progress()).text
         view = draw_memory(memory)[None]
         shown = ui.PreviewImage(view, cls=cls).as_dict()
         return io.NodeOutput(text, view, ui={**shown, "text": (text,)})

@@ -152,8 +152,8 @@ def _check_finite(points: PointCloud) -> None:
             bad = int((~torch.isfinite(values)).reshape(len(values), -1).any(1).sum())
             if bad:
                 raise WorldStereoError(
-                    f"memory: the {name} of {bad:,} of {points.num_points:,} points are not finite, expected "
-                    "numbers. Check the depth and its scale, the cameras and the pictures they were made from."
+                    f"memory: the {name} of {bad:,} of {points.num_points:,} points are not finite; expected "
+                    "numbers. Check the depth and its scale, the cameras and the pictures they came from."
                 )
 
 
