@@ -3,7 +3,7 @@
 Nothing is imported at module level, so that test runners may import this folder as a package.
 """
 
-WEB_DIRECTORY = "./web"
+WEB_DIRECTORY = "./web/dist"
 
 
 async def comfy_entrypoint():
