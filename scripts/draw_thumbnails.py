@@ -18,7 +18,8 @@ from scripts.build_workflows import template_file  # noqa: E402
 from scripts.templates import templates  # noqa: E402
 from scripts.thumbnail_scene import Scene  # noqa: E402
 
-QUALITY = 84
+QUALITIES = range(84, 50, -4)
+LARGEST = 58_000  # bytes: all of them are loaded at once when the template list opens
 
 
 def main() -> None:
@@ -26,7 +27,11 @@ def main() -> None:
     scene = Scene()
     for name in sys.argv[1:] or known:
         path = (ROOT / "workflows" / template_file(name)).with_suffix(".jpg")
-        known[name].thumbnail(scene).save(path, quality=QUALITY, optimize=True)
+        image = known[name].thumbnail(scene)
+        for quality in QUALITIES:
+            image.save(path, quality=quality, optimize=True)
+            if path.stat().st_size <= LARGEST:
+                break
         sys.stdout.write(f"{path.name}: {path.stat().st_size // 1024} KiB\n")
 
 

@@ -67,11 +67,13 @@ class Scene:
         """The room as it is on the left, drawn with flat colours and outlines on the right."""
         camera = trajectory.cameras[[trajectory.num_frames - 1]]
         view = to_image(draw_view(camera.w2c[0] @ self.w2c, self.K, HEIGHT, WIDTH, SAMPLES))
-        flat = ImageOps.posterize(view.filter(ImageFilter.ModeFilter(7)), 3)
-        lines = view.convert("L").filter(ImageFilter.FIND_EDGES).filter(ImageFilter.MaxFilter(3))
-        ink = lines.point(lambda value: 255 if value > 40 else 0)
-        ImageDraw.Draw(ink).rectangle((0, 0, WIDTH - 1, HEIGHT - 1), outline=0, width=4)
-        flat.paste((40, 30, 60), mask=ink)
+        smooth = view.filter(ImageFilter.MedianFilter(7))
+        hue, saturation, value = smooth.convert("HSV").split()
+        warm = Pillow.merge("HSV", (hue, saturation.point(lambda s: min(255, int(1.5 * s))), value))
+        flat = warm.convert("RGB").quantize(20, dither=Pillow.Dither.NONE).convert("RGB")
+        lines = smooth.convert("L").filter(ImageFilter.FIND_EDGES).filter(ImageFilter.MaxFilter(3))
+        ink = ImageOps.crop(lines.point(lambda edge: 255 if edge > 34 else 0), 3)
+        flat.paste((54, 36, 58), (3, 3), ink)
         return side_by_side(view, flat)
 
     def overview(

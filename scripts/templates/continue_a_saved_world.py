@@ -56,6 +56,4 @@ def describe(graph: Graph) -> None:
 
 def thumbnail(scene: Scene) -> Image:
     left = scene.move("orbit left", 30.0)
-    return scene.overview(
-        [(left, TEAL), (scene.move("truck right", start=left), GOLD)], eye=(2.6, -4.6, -4.6)
-    )
+    return scene.overview([(left, TEAL), (scene.move("truck right", start=left), GOLD)])
