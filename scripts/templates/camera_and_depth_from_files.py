@@ -34,7 +34,7 @@ def files(graph: Graph, left: int, top: int, moge: Output) -> Source:
     """Picture and depth file to memory."""
     load = graph.add("LoadImage", title="Your picture", width=360, height=340, image="example.png")
     fit = graph.add("WorldStereo_FitImage", width=360, image=load["IMAGE"])
-    depth = graph.add("WorldStereo_LoadDepth", width=360, file="depth.exr", fov_deg=60.0)
+    depth = graph.add("WorldStereo_LoadDepth", width=360, file="depth.npz", fov_deg=60.0)
     shown = graph.add("PreviewImage", title="Depth: near is bright", width=360, height=240)
     shown.inputs["images"] = depth["preview"]
     memory = graph.add("WorldStereo_CreateMemory", width=360, image=fit["image"], geometry=depth["geometry"])

@@ -144,9 +144,11 @@ class RoomStandIn(io.ComfyNode):
 class DevExtension(ComfyExtension):
     @override
     async def on_load(self) -> None:
+        from .renamed import register_renamed_node
         from .stand_in_encoders import install
 
         install()
+        await register_renamed_node()
 
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
