@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HELP = Path(__file__).resolve().parents[2] / "web" / "docs"
+HELP = Path(__file__).resolve().parents[2] / "web" / "dist" / "docs"
 
 # The permanent contract: ids and input names of saved workflows. Add inputs at the end; never rename.
 INPUTS = {
