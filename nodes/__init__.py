@@ -7,11 +7,13 @@ from .controls import CarryMask, DrawCoverage, PickView, RenderControls
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
 from .loaders import LoadDepth, LoadModel
-from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory, UpdateMemory
+from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory
 from .memory_change import RecolourMemory, TransformMemory
 from .memory_cut import CropMemory, CropToView, DeleteUnderMask, RemoveClip
 from .memory_pair import CompareMemories, MergeMemories
+from .panorama import CreatePanoramaMemory, CropPanorama
 from .render import RenderMemory, RetrieveReferences
+from .update import UpdateMemory
 
 NODES = (
     LoadModel,
@@ -20,6 +22,8 @@ NODES = (
     LoadTrajectory,
     SaveTrajectory,
     CreateMemory,
+    CreatePanoramaMemory,
+    CropPanorama,
     RenderMemory,
     RetrieveReferences,
     UpdateMemory,

@@ -257,6 +257,28 @@ class EncodeControl(io.ComfyNode):
                     advanced=True,
                     tooltip="Encode pictures in tiles: less memory, slower. auto: only when memory runs out.",
                 ),
+                io.Float.Input(
+                    "hole_threshold",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="From this value of holes (0 to 1) on, a pixel is the model's to make up. 0.5 as "
+                    "released.",
+                ),
+                io.Float.Input(
+                    "hole_softness",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Width of a ramp around the threshold (0 to 1) in place of a step: lets soft "
+                    "masks through. 0 as released; models were not trained with more.",
+                ),
             ],
             outputs=[
                 ConditionSocket.Output(
@@ -276,6 +298,8 @@ class EncodeControl(io.ComfyNode):
         frames: int = 21,
         references: References | None = None,
         tiled: str = "auto",
+        hole_threshold: float = 0.5,
+        hole_softness: float = 0.0,
     ) -> io.NodeOutput:
         config = control_module(control).config
         needed = config.control.num_mask_frames(frames)
@@ -288,6 +312,8 @@ class EncodeControl(io.ComfyNode):
             shown,
             hidden,
             references,
+            hole_threshold=hole_threshold,
+            hole_softness=hole_softness,
             progress=node_progress(),
         )
         return io.NodeOutput(condition)

@@ -50,6 +50,17 @@ def masks(name: str, mask: Tensor) -> Tensor:
     return mask.float().cpu()
 
 
+def many_masks(name: str, mask: Tensor, count: int) -> Tensor:
+    """MASK of one picture or of as many as there are -> [count, H, W] bool, True where it is set."""
+    mask = mask[None] if mask.ndim == 2 else mask
+    check_shape(name, mask, ("T", "H", "W"), "Wire a mask.")
+    if mask.shape[0] not in (1, count):
+        raise ShapeError(
+            f"{name}: got {mask.shape[0]} masks for {count} pictures, expected one for each, or one for all."
+        )
+    return (mask.cpu() >= 0.5).expand(count, -1, -1)
+
+
 def to_image(frames: Tensor) -> Tensor:
     """[T, 3, H, W] -> IMAGE [T, H, W, 3]."""
     return frames.movedim(1, -1).contiguous()

@@ -19,9 +19,14 @@ INPUTS = {
     "WorldStereo_SaveTrajectory": "trajectory filename_prefix format sensor_width_mm up_axis",
     "WorldStereo_CreateMemory": "image geometry fov_deg edge_threshold far_contraction sky edge_mode "
     "depth_kind",
-    "WorldStereo_RenderMemory": "memory trajectory radius points_per_pixel min_confidence first_frame",
+    "WorldStereo_CreatePanoramaMemory": "image geometry views width height fov_deg edge_threshold "
+    "far_contraction sky density",
+    "WorldStereo_CropPanorama": "image yaw_deg pitch_deg fov_deg width height",
+    "WorldStereo_RenderMemory": "memory trajectory radius points_per_pixel min_confidence first_frame "
+    "uncertain_below uncertain_softness",
     "WorldStereo_RetrieveReferences": "memory trajectory max_references method frames",
-    "WorldStereo_UpdateMemory": "memory images trajectory keep_frames clip_name geometry",
+    "WorldStereo_UpdateMemory": "memory images trajectory keep_frames clip_name geometry alignment "
+    "fusion sky min_confidence cell_size carving edge_threshold percentile depth_kind",
     "WorldStereo_InspectMemory": "memory",
     "WorldStereo_SaveMemory": "memory filename_prefix",
     "WorldStereo_LoadMemory": "file",
@@ -43,7 +48,8 @@ INPUTS = {
     "WorldStereo_FitImage": "image resolution fit",
     "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
     "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output",
-    "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled",
+    "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled "
+    "hole_threshold hole_softness",
     "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
     "late reference_strength",
     "WorldStereo_MakeSigmas": "schedule steps shift start control",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras
+from ..geometry.pictures import soft_step
 from ..memory.retrieval import References
 from ..sizes import check_multiple_of_16
 from .condition import ControlCondition
@@ -109,6 +110,8 @@ def build_condition(
     hole_mask: Tensor,  # [T, H, W]
     references: References | None = None,
     *,
+    hole_threshold: float = HOLE_THRESHOLD,
+    hole_softness: float = 0.0,
     progress: Progress | None = None,
 ) -> ControlCondition:
     """Encode everything the control needs for one clip.
@@ -118,8 +121,11 @@ def build_condition(
         vae: encodes the pictures.
         cameras: one per rendered frame; K may refer to another picture size.
         render: point renders along the cameras, 0..1; holes are 0.5 grey.
-        hole_mask: 1 = hole; values from 0.5 up count as holes.
+        hole_mask: 1 = hole, 0..1.
         references: views for a memory model. None gives it the first rendered frame as its only reference.
+        hole_threshold: from here up the mask counts as a hole. The released models saw 0 and 1 only.
+        hole_softness: width of a ramp around the threshold instead of a step, 0..1; 1 around 0.5 passes the
+            mask on as it is.
         progress: called with (done, total) encoded pictures.
 
     Returns:
@@ -144,7 +150,7 @@ def build_condition(
     device = render_latents.device
     condition = ControlCondition(
         render_latents=render_latents,
-        hole_mask=(hole_mask >= HOLE_THRESHOLD).float()[None, None].to(device),
+        hole_mask=soft_step(hole_mask.float(), hole_threshold, hole_softness)[None, None].to(device),
         rays=_rays(cameras, config.control, device),
     )
     if not config.takes_references:
