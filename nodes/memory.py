@@ -17,6 +17,7 @@ from ..worldstereo_core.memory.storage import load_memory, save_memory
 from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .images import one_mask, one_picture
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket
+from .progress import node_progress
 
 
 class CreateMemory(io.ComfyNode):
