@@ -39,7 +39,7 @@ INPUTS = {
     "WorldStereo_TransformMemory": "memory right down forward yaw_deg pitch_deg roll_deg scale pivot unit "
     "trajectory",
     "WorldStereo_RecolourMemory": "memory reference strength clips",
-    "WorldStereo_MergeMemories": "first second align numbers merge_within first_view second_view unit",
+    "WorldStereo_MergeMemories": "first second align numbers merge_within first_view second_view unit views",
     "WorldStereo_CompareMemories": "before after tolerance trajectory unit",
     "WorldStereo_DrawCoverage": "memory trajectory depth_tolerance radius",
     "WorldStereo_RenderControls": "memory trajectory depth_style edges_from low_threshold high_threshold "

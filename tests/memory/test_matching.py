@@ -166,3 +166,10 @@ def test_turning_and_scaling_leave_the_pivot_where_it_is():
     assert_close(turned.to_points(torch.tensor(pivot)), torch.tensor(pivot))
     moved = Similarity.about(pivot, yaw=0.3, scale=4.0, move=(1.0, 0, 0))
     assert_close(moved.to_points(torch.tensor(pivot)), torch.tensor([2.0, 2, 3]))
+
+
+def test_a_copy_of_a_thing_comes_without_the_pictures_that_show_it_elsewhere(
+    first: GeometricMemory, second: GeometricMemory
+):
+    merged, _ = align_memories(first, second, "same world", keep_views=False)
+    assert merged.points.num_points == 2 * first.points.num_points and merged.views == first.views
