@@ -63,7 +63,8 @@ function widgetOf(node) {
   if (found) return found;
   const element = makeElement();
   const height = () => heightOf(element.textContent ?? "", node.size[0]);
-  const widget = node.addDOMWidget(WIDGET, "text", element, {
+  // A type of its own: Nodes 2.0 draws types that it knows, such as "text", by itself.
+  const widget = node.addDOMWidget(WIDGET, WIDGET, element, {
     serialize: false,
     socketless: true, // nothing to wire or to show on a subgraph
     hideInPanel: true,
