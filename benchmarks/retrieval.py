@@ -252,7 +252,8 @@ def report(rows: list[Row], points_rows: list[PointsRow]) -> str:
     for row in points_rows:
         lines.append(
             f"| {row.num_views:,} | {row.first:.2f} s | {row.later:.1f} ms | {row.processor:.1f} ms "
-            f"| {row.peak_mib:.1f} MiB | {row.kept_mib:.1f} MiB | {row.share_by_points:.0%} | {row.share_by_frusta:.0%} |"
+            f"| {row.peak_mib:.1f} MiB | {row.kept_mib:.1f} MiB | {row.share_by_points:.0%} "
+            f"| {row.share_by_frusta:.0%} |"
         )
     lines += [
         "",
