@@ -1,8 +1,8 @@
 """Attention in which each of the clip's tokens sees the whole clip, but only chosen reference tokens.
 
-Four ways that give the same numbers: a dense mask (slow, obvious), gathered keys tile by tile (any device, no
-compiler), the clip and its references apart and then merged (CPU), and FlexAttention over blocks (GPU). Reference tokens as queries are not restricted and not
-handled here.
+Four ways that give the same numbers: a dense mask (slow, obvious), gathered keys tile by tile (any device,
+no compiler), the clip and its references apart and then merged (CPU), and FlexAttention over blocks (GPU).
+Reference tokens as queries are not restricted and not handled here.
 """
 
 from __future__ import annotations
@@ -308,7 +308,7 @@ def _compiled_flex() -> Callable[..., Tensor]:
 
 
 def best_way(device: torch.device) -> Restricted:
-    """FlexAttention where it can be compiled (CUDA with Triton); on a CPU merged parts; else gathered keys."""
+    """FlexAttention where it can be compiled (CUDA with Triton); merged parts on a CPU; else gathered."""
     if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
         return flex_attention
     if device.type == "cpu" and hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu"):
