@@ -82,7 +82,10 @@ def test_control_only_changes_no_weight(check):
             "backbone",
             r"CheckpointError: worldstereo: backbone\.safetensors: no control branch.*backbone alone",
         ),
-        ("twice", r"WorldStereoError: model: the weights of model\.safetensors are applied to it already"),
+        (
+            "twice",
+            r"WorldStereoError: model: the weights of overlay-memory/model\.safetensors are applied to it",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(check, tmp_path, change, text):

@@ -71,6 +71,12 @@ def read_worldstereo(path: str | Path, overrides: Mapping[str, Any] | None = Non
         return load_checkpoint(path, overrides=overrides, reader=read_mapped)
 
 
+def file_label(path: str | Path) -> str:
+    """A file's name as the loaders list it: released files are all called model.safetensors."""
+    path = Path(path)
+    return f"{path.parent.name}/{path.name}" if path.stem == "model" else path.name
+
+
 def load_worldstereo(
     backbone_path: str | Path | None,
     worldstereo_path: str | Path,
@@ -94,7 +100,7 @@ def load_worldstereo(
     arguments = (backbone_path, worldstereo_path, weight_dtype, overrides)
     model.cached_patcher_init = (_reload_model, arguments)
     if checkpoint.backbone_state:
-        model.set_attachments(WEIGHTS_ATTACHMENT, Path(worldstereo_path).name)
+        model.set_attachments(WEIGHTS_ATTACHMENT, file_label(worldstereo_path))
     control = build_control(checkpoint, weight_dtype)
     control.cached_patcher_init = (reload_control, (worldstereo_path, weight_dtype, overrides))
     report = describe(checkpoint, merged.applied, merged.kind.has_image_encoder)
