@@ -138,15 +138,47 @@ def test_per_frame_timesteps_are_refused(check):
         check("per_frame_timesteps")
 
 
-def test_memory_for_reference_tokens_is_reserved(check):
-    result = check("memory_estimate")
-    assert result["control"] == pytest.approx(result["bare"] * 7 / 5)
-
-
-def test_the_control_is_loaded_with_the_model(check):
+def test_the_control_is_loaded_and_unloaded_with_the_model(check):
     result = check("loaded_models")
     assert result["classes"] == ["WAN21", "WorldStereoControl"]
-    assert result["copies"] == 0
+    assert result["left"] == 0
+
+
+def test_the_hook_offers_its_model_and_drops_its_copies_after_sampling(check):
+    result = check("loaded_models")
+    assert result["models"] == ["WorldStereoControl"]
+    assert result["to"]
+    assert result["during"] == [1]
+    assert result["cleaned"] == [1], "cleanup comes once per sampling"
+    assert result["after"] == 0
+
+
+def test_two_controls_on_clones_of_one_model_do_not_meet(check):
+    result = check("two_hooks_on_clones")
+    assert result["weak"] == result["strong"] == result["base"] == 0.0
+    assert result["effect"] > 1e-2
+
+
+def test_any_frame_count_and_size_of_the_backbone_is_sampled(check):
+    assert check("sizes") == {"2x8x12": True, "7x12x8": True, "4x10x14": True, "3x2x2": True}
+
+
+def test_this_comfyui_has_everything_that_is_needed(run_in_comfy):
+    run_in_comfy("hook_checks.py", "all_api")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("comfy.patcher_extension", "WrappersMP.OUTER_SAMPLE"),
+        ("comfy.model_patcher", "CoreModelPatcher"),
+        ("comfy.ldm.wan.model", "sinusoidal_embedding_1d"),
+    ],
+)
+def test_a_comfyui_that_lacks_a_name_is_told_so_in_one_sentence(run_in_comfy, module, name):
+    text = run_in_comfy("hook_checks.py", "missing_api", module=module, name=name)
+    assert f"lacks {module}.{name}" in text
+    assert "0.26.0 or newer" in text and "Update ComfyUI" in text
 
 
 def test_bfloat16_weights_run(check):

@@ -6,12 +6,14 @@ from typing import Any
 
 import comfy.model_management
 import comfy.patcher_extension
+import comfy.sample
 import comfy.sampler_helpers
+import comfy.samplers
 import comfy.sd
 import torch
 from tiny_graph import Calls, conditioning, difference, load, make_condition, random, sample
 
-from worldstereo_core.adapters.comfy.patch import KEY, apply_control
+from worldstereo_core.adapters.comfy.patch import applied_control, apply_control
 from worldstereo_core.model.control_session import ControlStrength
 
 
@@ -84,9 +86,6 @@ def two_latents(weights: str) -> dict[str, float]:
 
 def negative_without_start_image(weights: str) -> int:
     """The control is computed for both halves when their masks differ."""
-    import comfy.sample
-    import comfy.samplers
-
     batches: list[int] = []
 
     def probe(name: str, tensor: torch.Tensor) -> None:
@@ -331,32 +330,102 @@ def per_frame_timesteps(weights: str) -> None:
     )
 
 
-def memory_estimate(weights: str) -> dict[str, Any]:
-    """What is reserved with and without control, the result being the same call."""
-    asked: list[float] = []
-    original = comfy.model_management.load_models_gpu
-
-    def spy(models: Any, memory_required: float = 0, **kwargs: Any) -> Any:
-        asked.append(memory_required)
-        return original(models, memory_required=memory_required, **kwargs)
-
-    comfy.model_management.load_models_gpu = spy
-    try:
-        sample(load(weights).model)
-        sample(apply(weights))
-    finally:
-        comfy.model_management.load_models_gpu = original
-    return {"bare": asked[0], "control": asked[-1]}
-
-
 def loaded_models(weights: str) -> dict[str, Any]:
-    """The control module is loaded together with the model, and the device copy is dropped afterwards."""
+    """What is loaded before, during and after sampling, and what is left on the computing device."""
     comfy.model_management.unload_all_models()
     model = apply(weights)
-    sample(model)
+    hook = applied_control(model)
+    assert hook is not None
+    during: list[int] = []
+    cleaned: list[int] = []
+    original = hook.cleanup
+
+    def cleanup() -> None:
+        cleaned.append(len(hook._placed))
+        original()
+
+    hook.cleanup = cleanup
+    sample(model, callback=lambda *_: during.append(len(hook._placed)))
     classes = [type(entry.model.model).__name__ for entry in comfy.model_management.current_loaded_models]
-    hook = model.model_options["transformer_options"]["patches"][KEY][0]
-    return {"classes": sorted(classes), "copies": len(hook._placed)}
+    comfy.model_management.unload_all_models()
+    return {
+        "classes": sorted(classes),
+        "models": [type(entry.model).__name__ for entry in hook.models()],
+        "to": hook.to("cpu") is hook and hook.to(torch.float16) is hook,
+        "during": sorted(set(during)),
+        "cleaned": cleaned,
+        "after": len(hook._placed),
+        "left": len(comfy.model_management.current_loaded_models),
+    }
+
+
+def two_hooks_on_clones(weights: str) -> dict[str, float]:
+    """Two controls on two clones of one model, used in turn: each as if it were alone."""
+    base = load(weights).model
+    weak, strong = apply(weights, strength=0.2), apply(weights, strength=1.0)
+    alone = [sample(model) for model in (weak, strong, base)]
+    turns = [sample(model) for model in (strong, weak, base, strong)]
+    return {
+        "weak": difference(turns[1], alone[0]),
+        "strong": max(difference(turns[0], alone[1]), difference(turns[3], alone[1])),
+        "base": difference(turns[2], alone[2]),
+        "effect": difference(alone[0], alone[1]),
+    }
+
+
+def sizes(weights: str) -> dict[str, bool]:
+    """Odd frame counts, portrait, a size of no bucket, the smallest: sampled, with control in effect."""
+    results = {}
+    for frames, height, width in ((2, 8, 12), (7, 12, 8), (4, 10, 14), (3, 2, 2)):
+        condition = make_condition(frames=frames, height=height, width=width)
+        noise = random(1, 16, frames, height, width, seed=7)
+        text = conditioning(11, concat_latent_image=noise, concat_mask=torch.ones_like(noise[:, :1]))
+        outputs = [
+            comfy.sample.sample_custom(
+                model,
+                noise,
+                1.0,
+                comfy.samplers.sampler_object("euler"),
+                torch.tensor([1.0, 0.5, 0.0]),
+                text,
+                text,
+                torch.zeros_like(noise),
+                disable_pbar=True,
+                seed=0,
+            )
+            for model in (apply(weights, condition=condition), load(weights).model)
+        ]
+        finite = bool(outputs[0].isfinite().all()) and outputs[0].shape == noise.shape
+        results[f"{frames}x{height}x{width}"] = finite and difference(*outputs) > 1e-3
+    return results
+
+
+def missing_api(module: str, name: str) -> str:
+    """The sentence for a ComfyUI that lacks a name."""
+    import importlib
+
+    from worldstereo_core.adapters.comfy.needed_api import check_comfyui
+    from worldstereo_core.checks import WorldStereoError
+
+    owner = importlib.import_module(module)
+    *path, last = name.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    kept = owner.__dict__[last]
+    delattr(owner, last)
+    try:
+        check_comfyui()
+    except WorldStereoError as error:
+        return str(error)
+    finally:
+        setattr(owner, last, kept)
+    return ""
+
+
+def all_api() -> None:
+    from worldstereo_core.adapters.comfy.needed_api import check_comfyui
+
+    check_comfyui()
 
 
 def bfloat16(weights: str) -> dict[str, Any]:
