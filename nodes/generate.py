@@ -84,6 +84,17 @@ class ApplyControl(io.ComfyNode):
                     tooltip="How much the clip looks at the reference views: 1 = released, 0 = as if there "
                     "were none. Memory files only; values between cost speed.",
                 ),
+                io.Int.Input(
+                    "reference_radius",
+                    default=-1,
+                    min=-1,
+                    max=64,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Each place of the clip looks at reference places that show the same surface, "
+                    "and at this many tokens (16 pixels each) around them. -1 = everywhere, as released. "
+                    "Needs memory wired into Encode Control.",
+                ),
             ],
             outputs=[io.Model.Output("model", tooltip="The model with control; wire it to the sampler.")],
         )
@@ -101,6 +112,7 @@ class ApplyControl(io.ComfyNode):
         middle: float = 1.0,
         late: float = 1.0,
         reference_strength: float = 1.0,
+        reference_radius: int = -1,
     ) -> io.NodeOutput:
         patched = apply_control(
             model,
@@ -110,6 +122,7 @@ class ApplyControl(io.ComfyNode):
             start_percent,
             end_percent,
             reference_strength=reference_strength,
+            reference_radius=reference_radius,
         )
         return io.NodeOutput(patched)
 

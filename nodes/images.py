@@ -47,6 +47,23 @@ def one_mask(name: str, mask: Tensor) -> Tensor:
     return mask[0].cpu() >= 0.5
 
 
+def masks(name: str, mask: Tensor) -> Tensor:
+    """MASK [T, H, W] or [H, W] -> [T, H, W] float on the CPU."""
+    mask = mask[None] if mask.ndim == 2 else mask
+    check_shape(name, mask, ("T", "H", "W"), "Wire a mask.")
+    return mask.float().cpu()
+
+
+def many_masks(name: str, mask: Tensor, count: int) -> Tensor:
+    """MASK of one picture or of as many as there are -> [count, H, W] bool, True where it is set."""
+    given = masks(name, mask)
+    if given.shape[0] not in (1, count):
+        raise ShapeError(
+            f"{name}: got {given.shape[0]} masks for {count} pictures, expected one for each, or one for all."
+        )
+    return (given >= 0.5).expand(count, -1, -1)
+
+
 def to_image(frames: Tensor) -> Tensor:
     """[T, 3, H, W] -> IMAGE [T, H, W, 3]."""
     return frames.movedim(1, -1).contiguous()

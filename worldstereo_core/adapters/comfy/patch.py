@@ -22,6 +22,7 @@ from ...model.world_control import WorldStereoControl
 from .backbone import MODEL_CHANNELS, check_call, check_wan_model, unwrap
 from .joined_call import ControlSettings, JoinedCall
 from .previews import Callback, show_key_frames
+from .reference_attention import limit_references
 from .reservation import extra_latent_frames
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ NO_REFERENCES: dict[str, Any] = {
     "reference_latents": None,
     "reference_index": None,
     "reference_camera_tokens": None,
+    "shared_surfaces": None,
+    "reference_access": None,
 }
 
 
@@ -46,6 +49,7 @@ def apply_control(
     end_percent: float = 1.0,
     *,
     reference_strength: float = 1.0,
+    reference_radius: int = -1,
     update_reference: bool | None = None,
     probe: Callable[[str, Tensor], None] | None = None,
 ) -> Any:
@@ -59,6 +63,8 @@ def apply_control(
         start_percent, end_percent: part of the sampling during which control and references act, 0..1.
         reference_strength: how much the clip looks at its references, 0..1: 1 = released, s adds log(s) to
             attention logits, 0 = as if there were none.
+        reference_radius: how many tokens away from the same surface the clip may look at references; -1 =
+            everywhere, as released.
         update_reference: overrides the checkpoint's setting.
         probe: called with (name, tensor) for intermediate results; for tests.
 
@@ -83,6 +89,7 @@ def apply_control(
     condition = _fit_to_variant(condition, module)
     if reference_strength == 0:
         condition = replace(condition, **NO_REFERENCES)
+    condition = limit_references(condition, reference_radius)
     settings = ControlSettings(
         strength=strength
         if isinstance(strength, ControlStrength)

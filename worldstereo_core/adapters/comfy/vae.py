@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ...checks import ShapeError, WorldStereoError, check_shape
-from ...model.conditioning import Progress, image_condition_latents
+from ...model.conditioning import Progress, image_condition_latents, with_first_latent
 from ...model.config import LatentConditionMode
-from ...model.latents import LATENT_CHANNELS, denormalise_latents, normalise_latents
+from ...model.latents import LATENT_CHANNELS, carry_change, denormalise_latents, normalise_latents
 from ...sizes import check_multiple_of_16, select_keyframes
 
 TILE, OVERLAP = 512, 64  # pixels
@@ -76,7 +76,11 @@ class ComfyKeyframeVAE:
 
 
 def first_frame_conditioning(
-    vae: ComfyKeyframeVAE, image: Tensor, num_frames: int, mode: LatentConditionMode
+    vae: ComfyKeyframeVAE,
+    image: Tensor,
+    num_frames: int,
+    mode: LatentConditionMode,
+    start_latent: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Values that both CONDITIONINGs of an image-to-video model carry.
 
@@ -85,12 +89,15 @@ def first_frame_conditioning(
         image: [3, H, W], 0..1; sides multiples of 16.
         num_frames: key frames of the clip.
         mode: as in ``image_condition``.
+        start_latent: [16, h, w] the VAE's own latent of the picture, taken instead of what it encodes to.
 
     Returns:
         ``concat_latent_image`` [1, 16, num_frames, h, w] as the VAE makes them, which ComfyUI normalises, and
         ``concat_mask`` [1, 1, num_frames, h, w], 0 = known, which ComfyUI inverts.
     """
     latents = image_condition_latents(vae, image, num_frames, mode)
+    if start_latent is not None:
+        latents = with_first_latent(latents, start_latent)
     mask = torch.ones_like(latents[:, :1])
     mask[:, :, 0] = 0
     return {"concat_latent_image": denormalise_latents(latents), "concat_mask": mask}
@@ -123,6 +130,19 @@ def keyframes_to_start_from(
         )
     chosen = images if sizes["T"] == 1 else images[select_keyframes(sizes["T"], num_frames)]
     return denormalise_latents(vae.encode_keyframes(chosen, progress)).expand(-1, -1, num_frames, -1, -1)
+
+
+def follow_pictures(vae: ComfyKeyframeVAE, samples: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Latents of pictures after a small change of theirs.
+
+    Args:
+        samples: [1, 16, T, h, w] as LATENT carries them, of ``before``.
+        before, after: [T, 3, H, W], 0..1.
+    """
+    count = len(before)
+    check_shape("latent", samples, (1, LATENT_CHANNELS, count, "*", "*"), "Wire the clip's own latent.")
+    encoded = denormalise_latents(vae.encode_keyframes(torch.cat([before, after])))
+    return carry_change(samples, encoded[:, :, :count], encoded[:, :, count:])
 
 
 def empty_keyframes(num_frames: int, height: int, width: int) -> Tensor:
