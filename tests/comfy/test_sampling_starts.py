@@ -74,6 +74,7 @@ def test_a_smaller_condition_is_the_mean_of_what_it_covers(check):
     assert result["latent"] < 1e-6
     assert result["holes"] == [0.0, 1.0]
     assert result["rays"] == [1, 6, 5, 32, 48]
+    assert result["surfaces"], "they belong to the other token grid"
 
 
 def test_memory_is_reserved_for_control_and_references(check):

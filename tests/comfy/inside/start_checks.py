@@ -3,6 +3,7 @@ Python."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from worldstereo_core.adapters.comfy.early_look import early_schedule, look_earl
 from worldstereo_core.adapters.comfy.patch import apply_control
 from worldstereo_core.adapters.comfy.samplers import make_unipc_sampler
 from worldstereo_core.adapters.comfy.vae import ComfyKeyframeVAE, keyframes_to_start_from
+from worldstereo_core.memory.token_correspondence import TokenCorrespondences
 from worldstereo_core.model.latents import normalise_latents
 from worldstereo_core.schedule import DMDSchedule, UniPCSchedule
 
@@ -136,7 +138,10 @@ def early_look_without_control(weights: str) -> None:
 
 def smaller(weights: str) -> dict[str, Any]:
     """Averages of what they cover, at a size in multiples of 16."""
-    condition = make_condition()
+    tokens = 4 * 6
+    index = torch.arange(2)
+    surfaces = TokenCorrespondences(index, index, FRAMES * tokens, 2 * tokens)
+    condition = replace(make_condition(), shared_surfaces=surfaces)
     half = smaller_condition(condition, 0.5)
     block = condition.render_latents[0, 3, 2, :2, :2].mean()
     return {
@@ -144,6 +149,7 @@ def smaller(weights: str) -> dict[str, Any]:
         "latent": float((half.render_latents[0, 3, 2, 0, 0] - block).abs()),
         "holes": sorted(set(half.hole_mask.flatten().tolist())),
         "rays": list(half.rays.shape) if half.rays is not None else None,
+        "surfaces": half.shared_surfaces is None,
     }
 
 
