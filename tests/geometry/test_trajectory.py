@@ -245,7 +245,7 @@ def test_trajectory_says_what_it_is():
 
 
 def test_key_frames_of_a_move_are_shown_slower_so_that_it_lasts_as_long():
-    move = build_trajectory("orbit right", 81, 48, 64, fps=16.0)
+    move = build("orbit right", num_frames=81, fps=16.0)
     # 80 steps of 1/16 s are 20 steps of 1/4 s.
     assert move.fps_of(21) == 4.0
     assert move.fps_of(81) == 16.0
