@@ -267,8 +267,6 @@ class GenerateClips(io.ComfyNode):
         config = control_module(control).config
         check_trajectories(paths, config.control.num_mask_frames(frames))
         key_paths = [fewer_frames(path, frames) for path in paths]
-        world = world.reload()
-        keep_locked(world.folder, still_running())
         settings = {
             "cfg": cfg,
             "key frames": frames,
@@ -287,7 +285,13 @@ class GenerateClips(io.ComfyNode):
             "retrieval": retrieval,
             **widgets_behind(cls.hidden.prompt, cls.hidden.unique_id, MADE_BY),
         }
+        world = world.reload()
         plan = plan_clips(world, key_paths, settings)
+        if plan.next_slot is not None or (plan.changes and if_changed == "redo"):
+            # From here on nobody else may write; somebody may have until now.
+            keep_locked(world.folder, still_running())
+            world = world.reload()
+            plan = plan_clips(world, key_paths, settings)
         world, said = resolve_changes(world, plan, if_changed)
         if said:
             logger.warning("WorldStereo: %s", said)
