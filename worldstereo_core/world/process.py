@@ -15,8 +15,8 @@ class ProcessIdentity:
     """A process on a machine.
 
     Attributes:
-        started: when it began, seconds since the machine started on Linux, since 1970 elsewhere; None where the
-            system does not say.
+        started: when it began, seconds since the machine started on Linux, since 1970 elsewhere; None where
+            the system does not say.
         boot: which start of the machine that was, on Linux: a server that starts with its machine tends to
             get the same number at the same second every time.
     """
