@@ -2,33 +2,75 @@
 
 from .camera import BuildTrajectory
 from .camera_files import LoadTrajectory, SaveTrajectory
-from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, FitImage
+from .clips import ListTrajectories, SaveClip
+from .colours import AnchorColours
+from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, EncodeKeyframes, FitImage
+from .controls import CarryMask, DrawCoverage, PickView, RenderControls
+from .correspondence import ExportCorrespondences, MatchViews, WarpViews
+from .early_look import LookEarly
 from .export import ExportPointCloud
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
-from .loaders import LoadDepth, LoadModel
-from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory, UpdateMemory
+from .generate_clips import GenerateClips
+from .loaders import ApplyWeights, LoadDepth, LoadModel, SaveMergedModel
+from .memory import CreateMemory, InspectMemory, LoadMemory, SaveMemory
+from .memory_change import RecolourMemory, TransformMemory
+from .memory_cut import CropMemory, CropToView, DeleteUnderMask, RemoveClip
+from .memory_pair import CompareMemories, MergeMemories
+from .panorama import CreatePanoramaMemory, CropPanorama
 from .render import RenderMemory, RetrieveReferences
+from .update import UpdateMemory
+from .world import BranchWorld, CleanWorld, DecideClip, LoadClip, OpenWorld
 
 NODES = (
     LoadModel,
+    ApplyWeights,
+    SaveMergedModel,
     LoadDepth,
     BuildTrajectory,
     LoadTrajectory,
     SaveTrajectory,
     CreateMemory,
+    CreatePanoramaMemory,
+    CropPanorama,
     RenderMemory,
     RetrieveReferences,
     UpdateMemory,
     InspectMemory,
     SaveMemory,
     LoadMemory,
+    PickView,
+    CropMemory,
+    CropToView,
+    DeleteUnderMask,
+    RemoveClip,
+    TransformMemory,
+    RecolourMemory,
+    MergeMemories,
+    CompareMemories,
+    DrawCoverage,
+    RenderControls,
+    CarryMask,
     FitImage,
     EncodeClipVision,
     EncodeFirstFrame,
+    EncodeKeyframes,
     EncodeControl,
     ApplyControl,
     MakeSigmas,
     MakeUniPCSampler,
+    LookEarly,
     SplitKeyframes,
     ExportPointCloud,
+    WarpViews,
+    MatchViews,
+    ExportCorrespondences,
+    ListTrajectories,
+    OpenWorld,
+    GenerateClips,
+    DecideClip,
+    BranchWorld,
+    LoadClip,
+    SaveClip,
+    CleanWorld,
+    AnchorColours,
 )

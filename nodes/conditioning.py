@@ -15,18 +15,21 @@ from ..worldstereo_core.adapters.comfy.vae import (
     ComfyKeyframeVAE,
     empty_keyframes,
     first_frame_conditioning,
+    keyframes_to_start_from,
 )
-from ..worldstereo_core.checks import ShapeError
+from ..worldstereo_core.checks import ShapeError, check_shape
 from ..worldstereo_core.geometry.pictures import Fit, fit_pictures
 from ..worldstereo_core.geometry.trajectory import Trajectory
+from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.retrieval import References
 from ..worldstereo_core.model.conditioning import build_condition
 from ..worldstereo_core.model.config import LatentConditionMode
+from ..worldstereo_core.model.latents import LATENT_CHANNELS
 from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket, select_keyframes
 from .camera import fewer_frames
 from .images import one_picture, pictures, to_image
-from .io_types import ConditionSocket, ReferencesSocket, TrajectorySocket
-from .progress import node_progress
+from .io_types import ConditionSocket, MemorySocket, ReferencesSocket, TrajectorySocket
+from .progress import node_progress, render_device
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +69,26 @@ def check_references_fit(references: References | None, frames: int) -> None:
             f"references: they were retrieved for {made_for} key frames, expected {frames} as frames says. "
             f"Set frames on Retrieve Reference Views to {frames}, with a trajectory of at least as many."
         )
+
+
+def start_latent_input(what: str) -> io.Latent.Input:
+    return io.Latent.Input(
+        "start_latent",
+        optional=True,
+        advanced=True,
+        tooltip=f"Latent of {what}, one latent frame, taken instead of encoding it again. For clips that go "
+        "on where another ended: each trip through the VAE shifts colours a little.",
+    )
+
+
+def one_latent(latent: dict[str, Any] | None) -> Tensor | None:
+    """LATENT of one picture, [1, 16, 1, h, w] or [1, 16, h, w], -> [16, h, w]."""
+    if latent is None:
+        return None
+    samples = latent["samples"]
+    samples = samples if samples.ndim == 5 else samples[:, :, None]
+    check_shape("start_latent", samples, (1, LATENT_CHANNELS, 1, "*", "*"), "Wire the latent of one picture.")
+    return samples[0, :, 0].float().cpu()
 
 
 class FitImage(io.ComfyNode):
@@ -185,6 +208,7 @@ class EncodeFirstFrame(io.ComfyNode):
                     tooltip="CLIP vision of the picture. Wan 2.1 I2V expects it; without it results are "
                     "poor.",
                 ),
+                start_latent_input("the picture"),
             ],
             outputs=[
                 io.Conditioning.Output("positive", tooltip="Positive prompt with the first frame."),
@@ -203,9 +227,12 @@ class EncodeFirstFrame(io.ComfyNode):
         frames: int = 21,
         mode: LatentConditionMode = "full_vae",
         clip_vision_output: Any = None,
+        start_latent: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         picture = one_picture("image", image)
-        values: dict[str, Any] = first_frame_conditioning(ComfyKeyframeVAE(vae), picture, frames, mode)
+        values: dict[str, Any] = first_frame_conditioning(
+            ComfyKeyframeVAE(vae), picture, frames, mode, one_latent(start_latent)
+        )
         if clip_vision_output is not None:
             values["clip_vision_output"] = clip_vision_output
         return io.NodeOutput(
@@ -213,6 +240,52 @@ class EncodeFirstFrame(io.ComfyNode):
             node_helpers.conditioning_set_values(negative, values),
             {"samples": empty_keyframes(frames, picture.shape[1], picture.shape[2])},
         )
+
+
+class EncodeKeyframes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereo_EncodeKeyframes",
+            display_name="Images to Key Frame Latent",
+            category="WorldStereo/generate",
+            description=(
+                "Makes a clip to start sampling from: the render, an earlier clip, or one picture for all "
+                "frames. Wire it to the sampler in place of the empty latent, and lower denoise on "
+                "WorldStereo Sigmas. Every picture is encoded alone, unlike in VAE Encode."
+            ),
+            search_aliases=["vae encode", "img2img", "vid2vid", "denoise", "start latent", "key frames"],
+            inputs=[
+                io.Image.Input(
+                    "images",
+                    tooltip="Pictures of the clip, sides in multiples of 16 pixels. One picture is used for "
+                    "every frame; more than needed are sampled down evenly.",
+                ),
+                io.Vae.Input("vae", tooltip="Wan 2.1 VAE (wan_2.1_vae)."),
+                io.Int.Input(
+                    "frames",
+                    default=21,
+                    min=2,
+                    max=1024,
+                    tooltip="Key frames of the clip, as in WorldStereo Image to Key Frames.",
+                ),
+                io.Combo.Input(
+                    "tiled",
+                    options=["auto", "on", "off"],
+                    default="auto",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Encode pictures in tiles: less memory, slower. auto: only when memory runs out.",
+                ),
+            ],
+            outputs=[io.Latent.Output("latent", tooltip="The clip, one latent frame per key frame.")],
+        )
+
+    @classmethod
+    def execute(cls, images: Tensor, vae: Any, frames: int = 21, tiled: str = "auto") -> io.NodeOutput:
+        keyframe_vae = ComfyKeyframeVAE(vae, is_tiled=tiled == "on")
+        samples = keyframes_to_start_from(keyframe_vae, pictures("images", images), frames, node_progress())
+        return io.NodeOutput({"samples": samples})
 
 
 class EncodeControl(io.ComfyNode):
@@ -257,6 +330,35 @@ class EncodeControl(io.ComfyNode):
                     advanced=True,
                     tooltip="Encode pictures in tiles: less memory, slower. auto: only when memory runs out.",
                 ),
+                io.Float.Input(
+                    "hole_threshold",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="From this value of holes (0 to 1) on, a pixel is the model's to make up. 0.5 as "
+                    "released.",
+                ),
+                io.Float.Input(
+                    "hole_softness",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Width of a ramp around the threshold (0 to 1) in place of a step: lets soft "
+                    "masks through. 0 as released; models were not trained with more.",
+                ),
+                MemorySocket.Input(
+                    "memory",
+                    optional=True,
+                    tooltip="The memory that was rendered. Only needed for reference_radius on Apply "
+                    "WorldStereo Control: finds which places of clip and references show the same surface.",
+                ),
+                start_latent_input("the first render, where the clip's start picture was put in its place"),
             ],
             outputs=[
                 ConditionSocket.Output(
@@ -276,6 +378,10 @@ class EncodeControl(io.ComfyNode):
         frames: int = 21,
         references: References | None = None,
         tiled: str = "auto",
+        hole_threshold: float = 0.5,
+        hole_softness: float = 0.0,
+        memory: GeometricMemory | None = None,
+        start_latent: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         config = control_module(control).config
         needed = config.control.num_mask_frames(frames)
@@ -288,6 +394,10 @@ class EncodeControl(io.ComfyNode):
             shown,
             hidden,
             references,
+            hole_threshold=hole_threshold,
+            hole_softness=hole_softness,
+            start_latent=one_latent(start_latent),
             progress=node_progress(),
+            memory=None if memory is None else memory.to(render_device()),
         )
         return io.NodeOutput(condition)

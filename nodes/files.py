@@ -9,9 +9,17 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ..worldstereo_core.checks import WorldStereoError
+from ..worldstereo_core.world.manifest import MANIFEST
 
 # Characters that Windows refuses in file names; a name should work wherever the folder is copied to.
 FORBIDDEN = '<>:"|?*'
+DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10)),
+}
 
 
 def model_path(folder: str, name: str, input_name: str) -> Path:
@@ -100,6 +108,11 @@ def output_path(filename_prefix: str, suffix: str) -> tuple[Path, str]:
         folder, name, counter, _, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
+    except OSError as error:
+        raise WorldStereoError(
+            f'filename_prefix: the folder of "{filename_prefix}" below the output folder cannot be made '
+            f"({error.strerror}). Allow it, or give another name."
+        ) from error
     except Exception as error:  # ComfyUI raises a bare Exception for a prefix outside the folder
         raise WorldStereoError(
             f'filename_prefix: "{filename_prefix}" leads outside the output folder. '
@@ -117,3 +130,46 @@ def saved_result(path: Path) -> ui.SavedResult:
     """The entry that shows a file of the output folder on a node and to API users."""
     folder = path.parent.relative_to(folder_paths.get_output_directory()).as_posix()
     return ui.SavedResult(path.name, "" if folder == "." else folder, io.FolderType.output)
+
+
+def world_folder(name: str) -> Path:
+    """Where a world of this name is, or would be, below the output folder.
+
+    Raises: WorldStereoError if the name is none for a folder or leads outside the output folder.
+    """
+    parts = name.strip().replace("\\", "/").split("/")
+    is_clean = set(name).isdisjoint(FORBIDDEN) and name.isprintable()
+    # Windows drops dots and spaces at the end of names, and has devices in the place of some.
+    if not is_clean or any(
+        part != part.strip(" .") or not part or part.split(".")[0].upper() in DEVICES for part in parts
+    ):
+        raise WorldStereoError(
+            f'name: "{name}" is no name for a folder, expected words without {FORBIDDEN} and line breaks, '
+            "with / for folders in between. Give a name like worldstereo/my_world."
+        )
+    base = Path(folder_paths.get_output_directory()).resolve()
+    folder = base.joinpath(*parts)
+    # Links inside the output folder must not lead out of it either.
+    if base not in folder.resolve().parents:
+        raise WorldStereoError(
+            f'name: "{name}" leads outside ComfyUI\'s output folder. Give a name like worldstereo/my_world.'
+        )
+    return folder
+
+
+def check_world_name(name: str) -> bool | str:
+    """Answer for ``validate_inputs``: True, or the sentence shown on the node before anything runs."""
+    try:
+        world_folder(name)
+    except WorldStereoError as error:
+        return str(error)
+    return True
+
+
+def world_fingerprint(name: str) -> object:
+    """What tells a world that has changed on the disk from the one read before."""
+    try:
+        state = (world_folder(name) / MANIFEST).stat()
+    except (WorldStereoError, OSError):
+        return "none"
+    return state.st_mtime_ns, state.st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
@@ -83,6 +84,17 @@ class ApplyControl(io.ComfyNode):
                     tooltip="How much the clip looks at the reference views: 1 = released, 0 = as if there "
                     "were none. Memory files only; values between cost speed.",
                 ),
+                io.Int.Input(
+                    "reference_radius",
+                    default=-1,
+                    min=-1,
+                    max=64,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Each place of the clip looks at reference places that show the same surface, "
+                    "and at this many tokens (16 pixels each) around them. -1 = everywhere, as released. "
+                    "Needs memory wired into Encode Control.",
+                ),
             ],
             outputs=[io.Model.Output("model", tooltip="The model with control; wire it to the sampler.")],
         )
@@ -100,6 +112,7 @@ class ApplyControl(io.ComfyNode):
         middle: float = 1.0,
         late: float = 1.0,
         reference_strength: float = 1.0,
+        reference_radius: int = -1,
     ) -> io.NodeOutput:
         patched = apply_control(
             model,
@@ -109,6 +122,7 @@ class ApplyControl(io.ComfyNode):
             start_percent,
             end_percent,
             reference_strength=reference_strength,
+            reference_radius=reference_radius,
         )
         return io.NodeOutput(patched)
 
@@ -165,6 +179,16 @@ class MakeSigmas(io.ComfyNode):
                     optional=True,
                     tooltip="From Load WorldStereo Model; read when schedule says from control.",
                 ),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="1 = from pure noise. Less keeps more of the latent wired to the sampler (Images "
+                    "to Key Frame Latent); 0 = keeps it all. The step count stays.",
+                ),
             ],
             outputs=[io.Sigmas.Output("sigmas", tooltip="Noise levels for SamplerCustom, 1 down to 0.")],
         )
@@ -177,6 +201,7 @@ class MakeSigmas(io.ComfyNode):
         shift: float = 5.0,
         start: int = 250,
         control: Any = None,
+        denoise: float = 1.0,
     ) -> io.NodeOutput:
         if schedule == FROM_CONTROL:
             if control is None:
@@ -184,10 +209,11 @@ class MakeSigmas(io.ComfyNode):
                     "control: nothing is connected, but schedule says from control. Connect the control "
                     "output of Load WorldStereo Model, or choose another schedule."
                 )
-            return io.NodeOutput(control_module(control).config.schedule.sigmas())
+            return io.NodeOutput(replace(control_module(control).config.schedule, denoise=denoise).sigmas())
         if schedule == DMD:
-            return io.NodeOutput(DMDSchedule(num_steps=steps, start=start, shift=shift).sigmas())
-        return io.NodeOutput(UniPCSchedule(num_steps=steps, shift=shift).sigmas())
+            few = DMDSchedule(num_steps=steps, start=start, shift=shift, denoise=denoise)
+            return io.NodeOutput(few.sigmas())
+        return io.NodeOutput(UniPCSchedule(num_steps=steps, shift=shift, denoise=denoise).sigmas())
 
 
 class MakeUniPCSampler(io.ComfyNode):

@@ -9,6 +9,10 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..worldstereo_core.checks import ShapeError, check_shape
+from ..worldstereo_core.geometry.pictures import limit_size
+from ..worldstereo_core.sizes import select_keyframes
+
+MAX_PREVIEW_FRAMES, MAX_PREVIEW_SIDE = 81, 576
 
 
 def pictures(name: str, image: Tensor) -> Tensor:
@@ -43,6 +47,23 @@ def one_mask(name: str, mask: Tensor) -> Tensor:
     return mask[0].cpu() >= 0.5
 
 
+def masks(name: str, mask: Tensor) -> Tensor:
+    """MASK [T, H, W] or [H, W] -> [T, H, W] float on the CPU."""
+    mask = mask[None] if mask.ndim == 2 else mask
+    check_shape(name, mask, ("T", "H", "W"), "Wire a mask.")
+    return mask.float().cpu()
+
+
+def many_masks(name: str, mask: Tensor, count: int) -> Tensor:
+    """MASK of one picture or of as many as there are -> [count, H, W] bool, True where it is set."""
+    given = masks(name, mask)
+    if given.shape[0] not in (1, count):
+        raise ShapeError(
+            f"{name}: got {given.shape[0]} masks for {count} pictures, expected one for each, or one for all."
+        )
+    return (given >= 0.5).expand(count, -1, -1)
+
+
 def to_image(frames: Tensor) -> Tensor:
     """[T, 3, H, W] -> IMAGE [T, H, W, 3]."""
     return frames.movedim(1, -1).contiguous()
@@ -58,7 +79,13 @@ def check_not_decoded_as_video(num_images: int, num_cameras: int) -> None:
 
 
 def animated_preview(node: type[io.ComfyNode], images: Tensor, fps: float) -> dict[str, Any]:
-    """Save pictures as a moving preview in the temp folder, and the entry that shows it on the node."""
+    """Save pictures as a moving preview in the temp folder, and the entry that shows it on the node.
+
+    Size and number of frames are limited: the file is written in one go, which no cancel can stop.
+    """
+    kept = select_keyframes(len(images), MAX_PREVIEW_FRAMES)
+    fps = fps * len(kept) / len(images)
+    images = limit_size(images[kept].movedim(-1, 1), MAX_PREVIEW_SIDE).movedim(1, -1)
     saved = ui.ImageSaveHelper.save_animated_webp(
         images,
         filename_prefix="worldstereo_" + "".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=5)),

@@ -12,7 +12,12 @@ MemorySocket = io.Custom("WORLDSTEREO_MEMORY")
 ReferencesSocket = io.Custom("WORLDSTEREO_REFERENCES")
 # adapters.comfy: model.condition.ControlCondition with its size and frame count.
 ConditionSocket = io.Custom("WORLDSTEREO_CONDITION")
+# world.world.World: a world folder as it was when it was read.
+WorldSocket = io.Custom("WORLDSTEREO_WORLD")
+# tuple of Trajectory, in the order in which their clips are made.
+TrajectoriesSocket = io.Custom("WORLDSTEREO_TRAJECTORIES")
 
 # Core's depth estimators; dicts described in comfy_extras/nodes_moge.py and nodes_depth_anything_3.py.
 MogeGeometrySocket = io.Custom("MOGE_GEOMETRY")
 Da3GeometrySocket = io.Custom("DA3_GEOMETRY")
+MogeModelSocket = io.Custom("MOGE_MODEL")

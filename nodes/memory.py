@@ -1,8 +1,7 @@
-"""The geometric memory: make it from a picture, grow it by clips, look into it, save and load it."""
+"""The geometric memory: make it from a picture, look into it, save and load it."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from comfy_api.latest import io, ui
@@ -11,17 +10,14 @@ from torch import Tensor
 from ..worldstereo_core.adapters.comfy.geometry_input import PictureKind, geometry_to_depth
 from ..worldstereo_core.checks import ShapeError
 from ..worldstereo_core.geometry.depth import EdgeMode
-from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory, initialise_memory
 from ..worldstereo_core.memory.pictures import draw_memory
+from ..worldstereo_core.memory.statistics import memory_statistics
 from ..worldstereo_core.memory.storage import load_memory, save_memory
-from .camera import fewer_frames
 from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
-from .images import check_not_decoded_as_video, one_mask, one_picture, pictures
-from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket, TrajectorySocket
-from .progress import node_progress, render_device
-
-logger = logging.getLogger(__name__)
+from .images import one_mask, one_picture
+from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket
+from .progress import node_progress
 
 
 class CreateMemory(io.ComfyNode):
@@ -146,85 +142,6 @@ class CreateMemory(io.ComfyNode):
         return io.NodeOutput(memory, memory.summary().text)
 
 
-class UpdateMemory(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="WorldStereo_UpdateMemory",
-            display_name="Update Geometric Memory",
-            category="WorldStereo/memory",
-            description=(
-                "Adds a finished clip to the memory, so that the next clip agrees with it: some frames "
-                "join the bank of views, and with depth of the frames their points join the cloud."
-            ),
-            search_aliases=["add clip", "grow memory", "merge point cloud", "worldstereo memory"],
-            inputs=[
-                MemorySocket.Input("memory", tooltip="The memory before this clip; it is not changed."),
-                io.Image.Input("images", tooltip="The clip's frames, one per camera of the trajectory."),
-                TrajectorySocket.Input(
-                    "trajectory",
-                    tooltip="The cameras the clip was made with. A longer trajectory is sampled down to the "
-                    "images, as for the clip, and that is said.",
-                ),
-                io.Int.Input(
-                    "keep_frames",
-                    default=8,
-                    min=1,
-                    max=256,
-                    tooltip="How many frames of the clip are kept, spread evenly, the last one always. "
-                    "Frame 0 repeats the start and is not kept.",
-                ),
-                io.String.Input(
-                    "clip_name",
-                    default="",
-                    tooltip="Name of the clip in the memory. Empty: clip_01, clip_02 and so on.",
-                ),
-                io.MultiType.Input(
-                    "geometry",
-                    types=[MogeGeometrySocket, Da3GeometrySocket],
-                    optional=True,
-                    tooltip="Depth of the same frames. It is brought to the memory's scale (scene units) "
-                    "by what both see. Without it views are added and no points.",
-                ),
-            ],
-            outputs=[
-                MemorySocket.Output("memory", tooltip="A new memory that holds the clip as well."),
-                io.String.Output(
-                    "report",
-                    tooltip="Views and points added, and the scale found (memory units per depth unit).",
-                ),
-            ],
-        )
-
-    @classmethod
-    def execute(
-        cls,
-        memory: GeometricMemory,
-        images: Tensor,
-        trajectory: Trajectory,
-        keep_frames: int = 8,
-        clip_name: str = "",
-        geometry: Any = None,
-    ) -> io.NodeOutput:
-        frames = pictures("images", images)
-        check_not_decoded_as_video(frames.shape[0], trajectory.num_frames)
-        trajectory = fewer_frames(trajectory, frames.shape[0])
-        depths = None
-        if geometry is not None:
-            depths = geometry_to_depth(geometry).depth
-        grown, report = memory.to(render_device()).update(
-            frames,
-            trajectory,
-            depths,
-            keep_frames=keep_frames,
-            clip_name=clip_name.strip() or None,
-            align_scale=depths is not None,
-            progress=node_progress(),
-        )
-        logger.info("WorldStereo: %s", report.text)
-        return io.NodeOutput(grown.to("cpu"), report.text)
-
-
 class InspectMemory(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -245,7 +162,7 @@ class InspectMemory(io.ComfyNode):
 
     @classmethod
     def execute(cls, memory: GeometricMemory) -> io.NodeOutput:
-        text = memory.summary().text
+        text = memory_statistics(memory, progress=node_progress()).text
         view = draw_memory(memory)[None]
         shown = ui.PreviewImage(view, cls=cls).as_dict()
         return io.NodeOutput(text, view, ui={**shown, "text": (text,)})

@@ -30,6 +30,15 @@ def node_progress() -> Callable[[int, int], None]:
     return report
 
 
+def show_progress(text: str, node: str | None) -> None:
+    """Write a line on the node that the user sees, also while a node of its expansion runs."""
+    import server
+
+    instance = getattr(server.PromptServer, "instance", None)
+    if instance is not None and node is not None:
+        instance.send_progress_text(text, node.split(".")[0])
+
+
 def render_device() -> torch.device:
     """Where points are drawn: the GPU when ComfyUI computes on one that has all operations, else the CPU.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..worldstereo_core.geometry.pictures import depth_to_linear, paste_first_frame
+from ..worldstereo_core.geometry.pictures import depth_to_linear, fade_uncertain, paste_first_frame
 from ..worldstereo_core.geometry.render import render_points
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.pictures import draw_references
+from ..worldstereo_core.memory.retrieval import RetrievalMethod
 from .camera import fewer_frames
 from .images import animated_preview, one_picture, to_image
 from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
@@ -66,13 +67,40 @@ class RenderMemory(io.ComfyNode):
                     tooltip="Picture put in place of frame 0, whose holes are then cleared. Wire the "
                     "clip's start picture at the trajectory's size.",
                 ),
+                io.Float.Input(
+                    "uncertain_below",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Where the drawn points' confidence (0 to 1) is lower, the picture becomes a "
+                    "hole and the model is free. 0 = off.",
+                ),
+                io.Float.Input(
+                    "uncertain_softness",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Width of the transition from certain to hole, in confidence (0 to 1). 0 cuts "
+                    "hard. Released models take 0.5 and more as a hole; see Encode Control.",
+                ),
             ],
             outputs=[
                 io.Image.Output("render", tooltip="One picture per camera; holes are mid-grey (0.5)."),
-                io.Mask.Output("holes", tooltip="1 where no point was seen, 0 elsewhere; one per camera."),
+                io.Mask.Output(
+                    "holes",
+                    tooltip="1 where no point was seen or sure enough, 0 elsewhere; one per camera.",
+                ),
                 io.Image.Output(
                     "depth",
                     tooltip="Camera depth (z), linear, 1 = the farthest point of the clip, 0 = hole.",
+                ),
+                io.Mask.Output(
+                    "confidence", tooltip="How sure the drawn points are, 0 to 1; 0 in holes; one per camera."
                 ),
             ],
         )
@@ -86,6 +114,8 @@ class RenderMemory(io.ComfyNode):
         points_per_pixel: int = 8,
         min_confidence: float = 0.0,
         first_frame: Tensor | None = None,
+        uncertain_below: float = 0.0,
+        uncertain_softness: float = 0.0,
     ) -> io.NodeOutput:
         device = render_device()
         rendered = render_points(
@@ -94,15 +124,20 @@ class RenderMemory(io.ComfyNode):
             radius=radius,
             points_per_pixel=points_per_pixel,
             min_confidence=min_confidence,
+            with_confidence=True,
             progress=node_progress(),
         ).to("cpu")
+        if uncertain_below > 0:
+            rendered = fade_uncertain(rendered, uncertain_below, uncertain_softness)
         if first_frame is not None:
             rendered = paste_first_frame(rendered, one_picture("first_frame", first_frame))
         images = to_image(rendered.image)
         depth = to_image(depth_to_linear(rendered.depth)[:, None].expand(-1, 3, -1, -1))
         text = f"{len(images)} frames, {float(rendered.hole_mask.mean()):.0%} holes"
         shown = animated_preview(cls, images, trajectory.fps)
-        return io.NodeOutput(images, rendered.hole_mask, depth, ui={**shown, "text": (text,)})
+        return io.NodeOutput(
+            images, rendered.hole_mask, depth, rendered.confidence, ui={**shown, "text": (text,)}
+        )
 
 
 class RetrieveReferences(io.ComfyNode):
@@ -130,9 +165,11 @@ class RetrieveReferences(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "method",
-                    options=["frustum overlap"],
+                    options=["frustum overlap", "visible points"],
                     default="frustum overlap",
-                    tooltip="How views are compared: the share of space that both cameras see, as released.",
+                    tooltip="How views are compared. frustum overlap: the share of space that both cameras "
+                    "could see, as released. visible points: the points of the memory that both really see, "
+                    "each view adding most to those before it; walls hide.",
                 ),
                 io.Int.Input(
                     "frames",
@@ -157,10 +194,12 @@ class RetrieveReferences(io.ComfyNode):
         memory: GeometricMemory,
         trajectory: Trajectory,
         max_references: int = 8,
-        method: str = "frustum overlap",
+        method: RetrievalMethod = "frustum overlap",
         frames: int = 21,
     ) -> io.NodeOutput:
-        references = memory.retrieve(fewer_frames(trajectory, frames), max_references)
+        references = memory.retrieve(
+            fewer_frames(trajectory, frames), max_references, method=method, progress=node_progress()
+        )
         preview = draw_references(references)[None]
         shown = ui.PreviewImage(preview, cls=cls).as_dict()
         return io.NodeOutput(references, preview, ui=shown)

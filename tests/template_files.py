@@ -25,8 +25,11 @@ SMALL = SmallRun("picture.png", HEIGHT, WIDTH, FRAMES, STEPS)
 def write_inputs(base: Path) -> None:
     """Write the files that the templates name into a server's input and output folders."""
     picture = Image.effect_mandelbrot((WIDTH, HEIGHT), (-2.2, -1.2, 0.8, 1.2), 60).convert("RGB")
-    picture.save(base / "input" / "picture.png")
-    picture.save(base / "input" / "example.png")
+    # The picture as an editor of masks saves it: transparent where something is painted.
+    opaque = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    opaque[24:40, 36:60] = 0
+    for name in ("picture.png", "example.png"):
+        Image.merge("RGBA", (*picture.split(), Image.fromarray(opaque))).save(base / "input" / name)
     depth = torch.linspace(4.0, 2.0, HEIGHT)[:, None].expand(HEIGHT, WIDTH).contiguous()
     K = fov_to_K(np.deg2rad(60.0), HEIGHT, WIDTH)
     np.savez(base / "input" / "depth.npz", depth=depth.numpy())
@@ -35,4 +38,10 @@ def write_inputs(base: Path) -> None:
     pixels = torch.from_numpy(np.array(picture)).movedim(-1, 0).float() / 255
     folder = base / "output" / "worldstereo"
     folder.mkdir(parents=True, exist_ok=True)
-    save_memory(folder / "memory_00001_.safetensors", initialise_memory(pixels, depth, K))
+    memory = initialise_memory(pixels, depth, K)
+    orbit = build_trajectory(
+        "orbit right", start=(torch.eye(4), K), height=HEIGHT, width=WIDTH, amount_deg=10, num_frames=3
+    )
+    clip = memory.render(orbit)
+    memory, _ = memory.update(clip.image, orbit, clip.depth, keep_frames=2)
+    save_memory(folder / "memory_00001_.safetensors", memory)

@@ -21,7 +21,7 @@ LEVELS = (
     ("geometry",),
     ("sizes",),
     ("formats", "memory", "schedule", "unipc"),
-    ("model",),
+    ("model", "world"),
     ("adapters.comfy", "adapters.diffusers"),
     ("commands", "nodes"),
     ("__main__",),

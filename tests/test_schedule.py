@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -82,3 +84,32 @@ def test_added_noise_mixes_by_the_timestep_of_each_sample():
 def test_impossible_schedules_are_refused(make):
     with pytest.raises(WorldStereoError, match="expected"):
         make()
+
+
+SCHEDULES = [DMDSchedule(num_steps=4, shift=5.0), UniPCSchedule(num_steps=6, shift=3.0)]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_denoise_1_is_the_whole_schedule_and_0_has_no_step(schedule: DMDSchedule | UniPCSchedule):
+    assert torch.equal(replace(schedule, denoise=1.0).sigmas(), schedule.sigmas())
+    assert len(replace(schedule, denoise=0.0).sigmas()) == 0
+    assert len(replace(schedule, denoise=0.0).timesteps()) == 0
+
+
+def test_half_denoise_spreads_the_steps_over_the_last_half_of_the_way():
+    # 500, 375, 250, 125 of 1000, each s -> 5 s / (1 + 4 s).
+    expected = torch.tensor([2.5 / 3, 1.875 / 2.5, 1.25 / 2, 0.625 / 1.5, 0.0])
+    torch.testing.assert_close(DMDSchedule(denoise=0.5).sigmas(), expected)
+    # Half the way in half of twice as many steps is the tail of those, as core counts it.
+    torch.testing.assert_close(
+        UniPCSchedule(num_steps=6, denoise=0.5).sigmas(),
+        UniPCSchedule(num_steps=12).sigmas()[6:],
+        atol=2e-3,
+        rtol=0,
+    )
+
+
+@pytest.mark.parametrize("denoise", [-0.1, 1.01])
+def test_a_denoise_that_is_no_share_is_refused(denoise: float):
+    with pytest.raises(WorldStereoError, match="denoise: got"):
+        DMDSchedule(denoise=denoise)

@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and survive a crash of the machine where asked to."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,12 @@ from .checks import WorldStereoError
 
 
 @contextmanager
-def replace_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replace_when_done(path: str | os.PathLike[str], is_durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside the target; rename it to the target if the block ends without an error.
+
+    Args:
+        is_durable: have the disk confirm the contents before the rename and the rename before returning, so
+            that neither a crash nor a power cut can leave less than the old file or the whole new one.
 
     Raises: WorldStereoError if the folder of the target does not exist.
     """
@@ -26,6 +31,46 @@ def replace_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex}.part{target.suffix}")
     try:
         yield temporary
+        if is_durable:
+            flush_file(temporary)
         os.replace(temporary, target)
+        if is_durable:
+            flush_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside the target; rename it to the target if the block ends without an error.
+
+    Raises: WorldStereoError if the target exists already, or its own folder does not.
+    """
+    target = Path(path)
+    if target.exists() or not target.parent.is_dir():
+        problem = "exists already" if target.exists() else f"cannot be made: {target.parent} does not exist"
+        raise WorldStereoError(f"{target}: {problem}, so nothing was written. Choose another name.")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    temporary.mkdir()
+    try:
+        yield temporary
+        os.rename(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def flush_file(path: Path) -> None:
+    """Have the disk confirm a file's contents."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def flush_folder(path: Path) -> None:
+    """Have the disk confirm a folder's list of names."""
+    if os.name == "nt":  # it has no such call, and its file system keeps a log of names
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -25,14 +25,18 @@ class DMDSchedule:
         start: the last step's time before the shift, 0..``end``.
         end: the first step's time; 1000 is pure noise.
         shift: moves steps towards the noisy side; 1 leaves them even.
+        denoise: share of the way from noise to picture that is sampled, 0..1. Below 1 the steps are spread
+            over the last part of the way, which begins at ``shift_sigmas(denoise)``; at 0 there are none.
     """
 
     num_steps: int = 4
     start: float = 250.0
     end: float = 1000.0
     shift: float = 5.0
+    denoise: float = 1.0
 
     def __post_init__(self) -> None:
+        check_denoise(self.denoise)
         if self.num_steps < 1 or not 0 < self.start <= self.end or self.shift <= 0:
             raise WorldStereoError(
                 f"DMD schedule: got {self.num_steps} steps from {self.end:g} to {self.start:g}, shift "
@@ -40,14 +44,17 @@ class DMDSchedule:
             )
 
     def sigmas(self) -> Tensor:
-        """[num_steps + 1] float32, descending, 0 at the end."""
-        return torch.cat([self.timesteps() / self.end, torch.zeros(1)])
+        """[num_steps + 1] float32, descending, 0 at the end; [0] when nothing is denoised."""
+        times = self.timesteps()
+        return torch.cat([times / self.end, torch.zeros(1)]) if len(times) else times
 
     def timesteps(self) -> Tensor:
         """[num_steps] float32 in 0..end: what the model is told."""
+        if self.denoise == 0:
+            return torch.zeros(0)
         # A single step is the last one of the table.
         times = torch.linspace(self.start, self.end, self.num_steps).flip(0) / self.end
-        return shift_sigmas(times, self.shift) * self.end
+        return shift_sigmas(times * self.denoise, self.shift) * self.end
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class UniPCSchedule:
         truncates_timesteps: tell the model whole numbers, rounded down, as the released pipelines do; the
             solver keeps the exact sigmas.
         num_train_timesteps: 1000 for Wan.
+        denoise: as in ``DMDSchedule``.
     """
 
     num_steps: int = 40
@@ -68,8 +76,10 @@ class UniPCSchedule:
     order: int = 2
     truncates_timesteps: bool = True
     num_train_timesteps: int = NUM_TRAIN_TIMESTEPS
+    denoise: float = 1.0
 
     def __post_init__(self) -> None:
+        check_denoise(self.denoise)
         if self.num_steps < 1 or self.shift <= 0 or not 1 <= self.order <= 3:
             raise WorldStereoError(
                 f"UniPC schedule: got {self.num_steps} steps, shift {self.shift:g}, order {self.order}; "
@@ -77,13 +87,19 @@ class UniPCSchedule:
             )
 
     def _exact_sigmas(self) -> Tensor:
+        if self.denoise == 0:
+            return torch.zeros(0, dtype=torch.float64)
         # numpy's linspace: the last bit decides where a timestep that is almost whole is truncated to.
         even = 1 - np.linspace(1, 1 / self.num_train_timesteps, self.num_steps + 1)
-        return shift_sigmas(torch.from_numpy(even), self.shift).flip(0)[:-1]
+        return shift_sigmas(torch.from_numpy(even * self.denoise), self.shift).flip(0)[:-1]
 
     def sigmas(self) -> Tensor:
-        """[num_steps + 1] float32, descending, 0 at the end; the first is just below 1."""
-        return torch.cat([self._exact_sigmas(), torch.zeros(1, dtype=torch.float64)]).float()
+        """[num_steps + 1] float32, descending, 0 at the end; the first is just below 1.
+
+        [0] when nothing is denoised.
+        """
+        exact = self._exact_sigmas()
+        return torch.cat([exact, exact.new_zeros(1)]).float() if len(exact) else exact.float()
 
     def timesteps(self) -> Tensor:
         """[num_steps] what the model is told: int64, or exact float32 without truncation."""
@@ -92,6 +108,14 @@ class UniPCSchedule:
 
 
 Schedule = DMDSchedule | UniPCSchedule
+
+
+def check_denoise(denoise: float) -> None:
+    """Raise WorldStereoError for a share of the way that is none."""
+    if not 0 <= denoise <= 1:
+        raise WorldStereoError(
+            f"denoise: got {denoise:g}, expected 0 (nothing is changed) to 1 (from pure noise)."
+        )
 
 
 def shift_sigmas(sigmas: Tensor, shift: float) -> Tensor:

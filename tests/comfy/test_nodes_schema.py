@@ -12,6 +12,9 @@ HELP = Path(__file__).resolve().parents[2] / "web" / "dist" / "docs"
 # The permanent contract: ids and input names of saved workflows. Add inputs at the end; never rename.
 INPUTS = {
     "WorldStereo_LoadModel": "backbone worldstereo weight_dtype variant reference_update",
+    "WorldStereo_ApplyWeights": "model worldstereo weights variant reference_update",
+    "WorldStereo_SaveMergedModel": "backbone worldstereo dtype save_control filename_prefix variant "
+    "reference_update",
     "WorldStereo_LoadDepth": "file scale kind fov_deg",
     "WorldStereo_BuildTrajectory": "preset amount_deg distance easing frames focal_end width height memory "
     "continue_from fov_deg fps unit",
@@ -19,22 +22,59 @@ INPUTS = {
     "WorldStereo_SaveTrajectory": "trajectory filename_prefix format sensor_width_mm up_axis",
     "WorldStereo_CreateMemory": "image geometry fov_deg edge_threshold far_contraction sky edge_mode "
     "depth_kind",
-    "WorldStereo_RenderMemory": "memory trajectory radius points_per_pixel min_confidence first_frame",
+    "WorldStereo_CreatePanoramaMemory": "image geometry views width height fov_deg edge_threshold "
+    "far_contraction sky density",
+    "WorldStereo_CropPanorama": "image yaw_deg pitch_deg fov_deg width height",
+    "WorldStereo_RenderMemory": "memory trajectory radius points_per_pixel min_confidence first_frame "
+    "uncertain_below uncertain_softness",
     "WorldStereo_RetrieveReferences": "memory trajectory max_references method frames",
-    "WorldStereo_UpdateMemory": "memory images trajectory keep_frames clip_name geometry",
+    "WorldStereo_UpdateMemory": "memory images trajectory keep_frames clip_name geometry alignment "
+    "fusion sky min_confidence cell_size carving edge_threshold percentile depth_kind",
     "WorldStereo_InspectMemory": "memory",
     "WorldStereo_SaveMemory": "memory filename_prefix",
     "WorldStereo_LoadMemory": "file",
+    "WorldStereo_PickView": "memory view",
+    "WorldStereo_CropMemory": "memory shape keep right down forward width height length radius trajectory "
+    "frame unit",
+    "WorldStereo_CropToView": "memory trajectory frame keep near far unit",
+    "WorldStereo_DeleteUnderMask": "memory mask trajectory frame reach views depth_tolerance radius",
+    "WorldStereo_RemoveClip": "memory clip",
+    "WorldStereo_TransformMemory": "memory right down forward yaw_deg pitch_deg roll_deg scale pivot unit "
+    "trajectory",
+    "WorldStereo_RecolourMemory": "memory reference strength clips",
+    "WorldStereo_MergeMemories": "first second align numbers merge_within first_view second_view unit views",
+    "WorldStereo_CompareMemories": "before after tolerance trajectory unit",
+    "WorldStereo_DrawCoverage": "memory trajectory depth_tolerance radius",
+    "WorldStereo_RenderControls": "memory trajectory depth_style edges_from low_threshold high_threshold "
+    "close_gaps clip radius points_per_pixel",
+    "WorldStereo_CarryMask": "memory mask painted_on trajectory frame reach depth_tolerance radius",
     "WorldStereo_FitImage": "image resolution fit",
     "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
-    "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output",
-    "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled",
+    "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output start_latent",
+    "WorldStereo_EncodeKeyframes": "images vae frames tiled",
+    "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled "
+    "hole_threshold hole_softness memory start_latent",
     "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
-    "late reference_strength",
-    "WorldStereo_MakeSigmas": "schedule steps shift start control",
+    "late reference_strength reference_radius",
+    "WorldStereo_MakeSigmas": "schedule steps shift start control denoise",
     "WorldStereo_MakeUniPCSampler": "order official_timesteps",
+    "WorldStereo_LookEarly": "model positive negative latent vae seed steps size cfg",
     "WorldStereo_SplitKeyframes": "latent",
+    "WorldStereo_WarpViews": "memory trajectory max_views sharpness tolerance radius references",
+    "WorldStereo_MatchViews": "memory first second style lines tolerance",
+    "WorldStereo_ExportCorrespondences": "memory filename_prefix max_points min_views model tolerance",
     "WorldStereo_ExportPointCloud": "memory up_axis colours min_confidence filename_prefix",
+    "WorldStereo_ListTrajectories": "trajectories",
+    "WorldStereo_OpenWorld": "name memory",
+    "WorldStereo_GenerateClips": "world trajectories model control vae positive negative sampler sigmas cfg "
+    "seed frames mode clip_vision moge_model if_changed colour_anchor reuse_latents strength "
+    "reference_strength max_references keep_frames radius points_per_pixel",
+    "WorldStereo_DecideClip": "world clips decision",
+    "WorldStereo_BranchWorld": "world name last_clip",
+    "WorldStereo_LoadClip": "world clip",
+    "WorldStereo_SaveClip": "world memory images trajectory latent geometry seed report made_with",
+    "WorldStereo_CleanWorld": "world action",
+    "WorldStereo_AnchorColours": "images render holes strength latent vae",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.testing import assert_close
 
 from worldstereo_core.checks import ShapeError, WorldStereoError
 from worldstereo_core.geometry.cameras import project
-from worldstereo_core.geometry.point_cloud import PointCloud, depth_to_points
+from worldstereo_core.geometry.point_cloud import Evidence, PointCloud, depth_to_points
 
 H, W = 8, 10
 K = torch.tensor([[12.0, 0, 5], [0, 11.0, 4], [0, 0, 1]])
@@ -188,3 +189,21 @@ def test_voxels_smaller_than_all_distances_keep_every_point() -> None:
 def test_voxel_sizes_that_cannot_be_used_are_refused(size: float) -> None:
     with pytest.raises(WorldStereoError, match="voxel size"):
         random_cloud(5).voxel_downsample(size)
+
+
+def test_evidence_travels_with_its_points_and_defaults_to_one_sighting() -> None:
+    fused = replace(
+        random_cloud(3),
+        evidence=Evidence(torch.tensor([0.5, 2.0, 3.0]), torch.tensor([1, 4, 9]), torch.tensor([0, 1, 2])),
+    )
+    plain = random_cloud(2, seed=1)
+    joined = PointCloud.concat([fused, plain]).select(torch.tensor([4, 2, 0]))
+    assert joined.evidence is not None
+    assert_close(joined.evidence.weight, torch.tensor([float(plain.confidence[1]), 3.0, 0.5]))
+    assert joined.evidence.seen.tolist() == [1, 9, 1] and joined.evidence.missed.tolist() == [0, 2, 0]
+    assert PointCloud.concat([plain, plain]).evidence is None
+    one = replace(fused, xyz=fused.xyz.abs()).voxel_downsample(1e3).evidence
+    assert one is not None and one.weight.tolist() == [5.5]
+    assert (one.seen.tolist(), one.missed.tolist()) == ([14], [3])
+    with pytest.raises(ShapeError, match="point seen counts"):
+        replace(plain, evidence=fused.evidence and replace(fused.evidence, weight=torch.ones(2)))

@@ -194,6 +194,17 @@ def test_progress_is_told_after_each_frame_and_may_interrupt() -> None:
         render_points(cloud([[0.0, 0.0, 1.0]]), camera(frames=3), progress=interrupt)
 
 
+def test_a_dense_frame_can_be_interrupted_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worldstereo_core.geometry.rasterize.CPU_CANDIDATES", 64)
+    points = random_cloud(300, torch.Generator().manual_seed(0))
+    calls: list[tuple[int, int]] = []
+    render_points(
+        points, camera(), radius=0.4, points_per_pixel=50, progress=lambda *done: calls.append(done)
+    )
+    assert calls[-1] == (1, 1)
+    assert len(calls) > 3 and set(calls[:-1]) == {(0, 1)}
+
+
 def test_rendering_twice_gives_the_same_bits() -> None:
     points = random_cloud(3000, torch.Generator().manual_seed(0))
     first, second = (render_points(points, camera(), radius=0.4) for _ in range(2))
@@ -239,3 +250,22 @@ def test_renders_reproduce_the_small_golden(golden_dir: Path) -> None:
 def test_renders_reproduce_the_whole_golden(shared_golden: Path) -> None:
     verdict = verify_one(shared_golden, "g8_render", "diffusers")
     assert verdict.passed, verdict
+
+
+def test_confidence_is_blended_as_colour_is_but_does_not_fade():
+    # Two points over one pixel centre, half and three quarters of their discs away, as in composite.
+    xyz = torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, 3.0]])
+    points = PointCloud(xyz, torch.rand(2, 3), torch.tensor([0.2, 0.8]), torch.zeros(2, dtype=torch.int32))
+    K = torch.tensor([[10.0, 0, 4.5], [0, 10.0, 4.5], [0, 0, 1]])
+    camera = Cameras(torch.eye(4)[None], K[None], 9, 9)
+    plain = render_points(points, camera, radius=0.4)
+    drawn = render_points(points, camera, radius=0.4, with_confidence=True)
+    assert plain.confidence is None and drawn.confidence is not None
+    assert torch.equal(plain.image, drawn.image) and torch.equal(plain.hole_mask, drawn.hole_mask)
+    # In the middle the near point is opaque; one pixel beside it both have alpha 1 - (1 / 1.8)^2.
+    alpha = 1 - (1 / 1.8) ** 2
+    beside = (0.2 * alpha + 0.8 * (1 - alpha) * alpha) / (alpha + (1 - alpha) * alpha)
+    assert float(drawn.confidence[0, 4, 4]) == pytest.approx(0.2, abs=1e-5)
+    assert float(drawn.confidence[0, 4, 5]) == pytest.approx(beside, abs=1e-5)
+    assert not drawn.confidence[drawn.hole_mask > 0].any()
+    assert drawn.to("cpu").confidence is not None

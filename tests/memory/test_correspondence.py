@@ -12,14 +12,9 @@ from torch.testing import assert_close
 
 from worldstereo_core.checks import ShapeError, WorldStereoError
 from worldstereo_core.geometry.cameras import Cameras, fov_to_K, look_at, unproject
-from worldstereo_core.memory.correspondence import (
-    blend_sources,
-    carry_over,
-    correspond,
-    correspond_views,
-    warp_views,
-)
+from worldstereo_core.memory.correspondence import correspond, correspond_views
 from worldstereo_core.memory.memory import initialise_memory
+from worldstereo_core.memory.warping import blend_sources, carry_over, warp_views
 
 H, W = 24, 32
 K = fov_to_K(1.2, H, W)
@@ -222,7 +217,7 @@ def test_two_sources_fill_each_others_holes():
 def test_views_of_a_memory_are_warped_by_its_geometry():
     start = at(0)
     memory = initialise_memory(picture(start, False), scene(start, False), K, edge_threshold=0.0)
-    shown, hole = warp_views(memory, at(0.3), [0], radius=0.1)
+    shown, hole = (part[0] for part in warp_views(memory, at(0.3), memory.views, radius=0.1))
     # What the memory draws but the view never saw cannot be: everything it has comes from this view.
     inner = (slice(2, H - 2), slice(2, W - 6))
     assert hole[inner].sum() == 0

@@ -254,3 +254,24 @@ def test_empty_and_bad_input():
         fused.add_view(picture(), torch.zeros(H, W), trucking(0.0), 1)
     with pytest.raises(ShapeError, match="expected one camera of the map's size"):
         fused.carve(torch.ones(H, W + 1), trucking(0.0))
+
+
+def test_the_cloud_of_a_map_gives_the_map_again():
+    fused = VoxelMap.empty(CELL)
+    for clip, shift in enumerate((0.0, 0.4, 0.8)):
+        camera = trucking(shift)
+        fused, _ = fused.add_view(picture(), scene_depth(camera), camera, clip)
+    fused, _ = fused.carve(torch.full((H, W), 3.0), trucking(0.2))
+    again = VoxelMap.from_points(fused.to_points(), CELL)
+    assert again.num_points == fused.num_points
+    for number, block in fused.blocks.items():
+        for name in ("keys", "seen", "missed", "clip", "weight"):
+            assert torch.equal(getattr(again.blocks[number], name), getattr(block, name))
+    # Fusing goes on as if nothing had happened.
+    camera = trucking(1.2)
+    one, other = (
+        m.add_view(picture(), scene_depth(camera), camera, 3)[0].to_points() for m in (fused, again)
+    )
+    assert_close(one.xyz, other.xyz)
+    assert one.evidence is not None and other.evidence is not None
+    assert torch.equal(one.evidence.seen, other.evidence.seen)

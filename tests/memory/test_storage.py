@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from worldstereo_core.checks import WorldStereoError
-from worldstereo_core.geometry.point_cloud import PointCloud
+from worldstereo_core.geometry.point_cloud import Evidence, PointCloud
+from worldstereo_core.memory import storage
 from worldstereo_core.memory.memory import GeometricMemory
 from worldstereo_core.memory.storage import load_memory, save_memory
 from worldstereo_core.memory.view import View
+
+OLD_FILES = Path(__file__).resolve().parents[1] / "data" / "memories"
 
 
 def random_memory(num_points: int = 50, has_normals: bool = False) -> GeometricMemory:
@@ -111,6 +115,62 @@ def test_a_million_points_are_saved_and_loaded_quickly(tmp_path: Path):
     assert torch.equal(loaded.points.xyz, memory.points.xyz)
 
 
+def test_a_file_of_version_1_still_opens():
+    memory = load_memory(OLD_FILES / "version_1.safetensors")
+    assert [view.name for view in memory.views] == ["image", "clip_01/0001", "clip_01/0002"]
+    assert [view.clip for view in memory.views] == [0, 1, 1]
+    assert memory.median_depth == 2.75 and memory.far_limit == 22.0 and len(memory.history) == 2
+    assert memory.points.evidence is None and memory.points.normal is None
+    # The picture's own points: z = 2 + row / 4, red = row / 8, no point at its first pixel.
+    first = memory.points.select(memory.points.clip == 0)
+    rows = torch.arange(6.0).repeat_interleave(8)[1:]
+    torch.testing.assert_close(first.xyz[:, 2], 2 + rows / 4, rtol=0, atol=0)
+    torch.testing.assert_close(first.rgb[:, 0], rows / 8, rtol=0, atol=0)
+    columns = torch.arange(8.0).repeat(6)[1:]
+    torch.testing.assert_close(first.xyz[:, 0], (columns + 0.5 - 4) / 8 * (2 + rows / 4))
+    assert int((memory.points.clip == 1).sum()) == 58
+
+
+def test_an_old_file_saved_again_is_of_the_present_version(tmp_path: Path):
+    old = load_memory(OLD_FILES / "version_1.safetensors")
+    save_memory(tmp_path / "new.safetensors", old)
+    with safe_open(tmp_path / "new.safetensors", framework="pt") as file:
+        assert file.metadata()["version"] == str(storage.VERSION)
+    assert_same(old, load_memory(tmp_path / "new.safetensors"))
+
+
+def test_every_older_version_has_a_migration_and_a_file():
+    older = set(range(1, storage.VERSION))
+    assert set(storage._MIGRATIONS) == older
+    assert {path.name for path in OLD_FILES.iterdir()} == {f"version_{n}.safetensors" for n in older}
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux to see what is mapped")
+def test_loading_maps_the_file_and_copies_nothing(tmp_path: Path):
+    path = tmp_path / "world.safetensors"
+    save_memory(path, random_memory(num_points=10_000))
+    memory = load_memory(path)
+    start = memory.points.xyz.untyped_storage().data_ptr()
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    bounds = [entry[0].split("-") for entry in maps if entry[-1] == str(path)]
+    assert any(int(low, 16) <= start < int(high, 16) for low, high in bounds)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not replace files that are mapped")
+def test_saving_over_the_file_of_a_loaded_memory_leaves_that_memory(tmp_path: Path):
+    path = tmp_path / "world.safetensors"
+    save_memory(path, random_memory())
+    loaded = load_memory(path)
+    save_memory(path, replace(random_memory(num_points=7), views=()))
+    assert_same(random_memory(), loaded)
+
+
+def test_a_median_depth_that_is_no_length_is_refused(tmp_path: Path):
+    save_memory(tmp_path / "bad.safetensors", replace(random_memory(), median_depth=math.nan))
+    with pytest.raises(WorldStereoError, match=r"do not fit together \(median depth nan\)"):
+        load_memory(tmp_path / "bad.safetensors")
+
+
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(WorldStereoError, match=r"there is no file .*nothing\.safetensors"):
         load_memory(tmp_path / "nothing.safetensors")
@@ -132,10 +192,35 @@ def test_a_model_file_is_refused(tmp_path: Path):
         load_memory(tmp_path / "model.safetensors")
 
 
+def test_what_fused_points_rest_on_survives(tmp_path: Path):
+    memory = random_memory()
+    count = memory.points.num_points
+    evidence = Evidence(torch.rand(count), torch.arange(count).int(), torch.ones(count).int())
+    save_memory(
+        tmp_path / "fused.safetensors", replace(memory, points=replace(memory.points, evidence=evidence))
+    )
+    loaded = load_memory(tmp_path / "fused.safetensors").points.evidence
+    assert loaded is not None
+    for name in ("weight", "seen", "missed"):
+        assert torch.equal(getattr(loaded, name), getattr(evidence, name))
+
+
+def test_version_1_had_no_fused_points(tmp_path: Path):
+    memory = random_memory()
+    path = tmp_path / "old.safetensors"
+    save_memory(path, memory)
+    with safe_open(path, framework="pt") as file:
+        metadata = {**file.metadata(), "version": "1"}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    save_file(tensors, path, metadata)
+    loaded = load_memory(path)
+    assert loaded.points.evidence is None and torch.equal(loaded.points.xyz, memory.points.xyz)
+
+
 def test_a_newer_version_is_refused(tmp_path: Path):
-    metadata = {"format": "worldstereo-memory", "version": "2", "memory": "{}"}
+    metadata = {"format": "worldstereo-memory", "version": "3", "memory": "{}"}
     save_file({"points.xyz": torch.zeros(1, 3)}, tmp_path / "new.safetensors", metadata)
-    with pytest.raises(WorldStereoError, match="got format version 2, expected at most 1"):
+    with pytest.raises(WorldStereoError, match="got format version 3, expected at most 2"):
         load_memory(tmp_path / "new.safetensors")
 
 

@@ -11,8 +11,9 @@ from torch.testing import assert_close
 
 from worldstereo_core.checks import PathError, ShapeError, WorldStereoError
 from worldstereo_core.geometry.cameras import Cameras, unproject
+from worldstereo_core.memory.far_depth import contract_far_from_origin
 from worldstereo_core.memory.memory import GeometricMemory, initialise_memory
-from worldstereo_core.memory.update import align_depth_scale, contract_far_from_origin
+from worldstereo_core.memory.update import align_depth_scale
 
 H, W = 12, 16
 FOCAL = 8.0

@@ -122,6 +122,10 @@ class ComfyServer:
             self._process.wait(20)
         self._log.close()
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def is_alive(self) -> bool:
         return self._process.poll() is None
 

@@ -139,6 +139,9 @@ def shrink(prompt: Prompt, run: SmallRun) -> Prompt:
     for id, node in copy.deepcopy(prompt).items():
         kind, inputs = node["class_type"], node["inputs"]
         if kind in _LOADERS:
+            # Generate Clips runs these models itself, so it gets stand-ins for them; no one else does.
+            if any(node["class_type"] == "WorldStereo_GenerateClips" for node in prompt.values()):
+                small |= _model(id, kind)
             continue
         if kind == "LoadImage":
             inputs["image"] = run.image
@@ -155,7 +158,7 @@ def shrink(prompt: Prompt, run: SmallRun) -> Prompt:
             inputs["batch_index"] = run.frames - 1
         elif kind == "WorldStereo_MakeSigmas":
             inputs["steps"] = run.steps
-        elif kind == "WorldStereo_UpdateMemory":
+        elif kind in ("WorldStereo_UpdateMemory", "WorldStereo_GenerateClips"):
             inputs["keep_frames"] = min(inputs["keep_frames"], run.frames - 1)
         if inputs.get("frames") in (RELEASED_FRAMES, VIDEO_FRAMES):
             is_video = inputs["frames"] == VIDEO_FRAMES
@@ -166,6 +169,15 @@ def shrink(prompt: Prompt, run: SmallRun) -> Prompt:
 
 def _node(kind: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": kind, "inputs": inputs}
+
+
+def _model(id: str, kind: str) -> Prompt:
+    """What stands for a model that a loader would give."""
+    if kind == "CLIPVisionLoader":
+        return {id: _node("WorldStereoDev_ClipVisionModel", seed=int(id))}
+    if kind == "LoadMoGeModel":
+        return {id: _node("WorldStereoDev_MogeModel", near=2.0, far=4.0, fov_deg=60.0)}
+    return {}
 
 
 def _geometry(id: str, image: Any, prompt: Prompt, run: SmallRun) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from ..geometry.cameras import Cameras
 from ..geometry.pictures import fit_pictures
 from ..geometry.trajectory import Trajectory, build_trajectory
 from ..memory.memory import GeometricMemory, initialise_memory
-from ..memory.update import UpdateReport
+from ..memory.update_report import UpdateReport
 from ..model.tiny import IMAGE_WIDTH, TEXT_WIDTH, write_tiny_models
 from ..sizes import sample_align_frames
 from .clips import Clip, Engine, make_clip

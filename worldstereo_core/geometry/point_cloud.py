@@ -20,6 +20,33 @@ TOO_FEW_POINTS = 8
 
 
 @dataclass(frozen=True, eq=False)
+class Evidence:
+    """What N fused points rest on.
+
+    Attributes:
+        weight: [N] float32, sum of the confidence of everything that was merged into the point.
+        seen: [N] int32, views or clouds that saw it.
+        missed: [N] int32, views that saw through it.
+    """
+
+    weight: Tensor
+    seen: Tensor
+    missed: Tensor
+
+    @classmethod
+    def of_one_sighting(cls, confidence: Tensor) -> Evidence:
+        """Evidence of points that were seen once and never merged."""
+        once = torch.ones_like(confidence, dtype=torch.int32)
+        return cls(confidence, once, torch.zeros_like(once))
+
+    def select(self, index: Tensor | slice) -> Evidence:
+        return Evidence(self.weight[index], self.seen[index], self.missed[index])
+
+    def to(self, device: torch.device | str) -> Evidence:
+        return Evidence(self.weight.to(device), self.seen.to(device), self.missed.to(device))
+
+
+@dataclass(frozen=True, eq=False)
 class PointCloud:
     """N coloured points.
 
@@ -29,6 +56,7 @@ class PointCloud:
         normal: [N, 3] float32 unit vectors in world coordinates, or None.
         confidence: [N] float32 in 0..1.
         clip: [N] int32, which clip the point came from; 0 is the input image.
+        evidence: how often each point was seen, if the cloud was fused; else None.
     """
 
     xyz: Tensor
@@ -36,6 +64,7 @@ class PointCloud:
     confidence: Tensor
     clip: Tensor
     normal: Tensor | None = None
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         count = check_shape("points", self.xyz, ("N", 3))["N"]
@@ -44,6 +73,10 @@ class PointCloud:
         check_shape("point clip numbers", self.clip, (count,))
         if self.normal is not None:
             check_shape("point normals", self.normal, (count, 3))
+        if self.evidence is not None:
+            check_shape("point weights", self.evidence.weight, (count,))
+            check_shape("point seen counts", self.evidence.seen, (count,))
+            check_shape("point missed counts", self.evidence.missed, (count,))
 
     @property
     def num_points(self) -> int:
@@ -51,7 +84,10 @@ class PointCloud:
 
     @classmethod
     def concat(cls, clouds: Sequence[PointCloud]) -> PointCloud:
-        """Join clouds in order. Normals survive only if every cloud that has points has them."""
+        """Join clouds in order. Normals survive only if every cloud that has points has them.
+
+        If one cloud is fused, the points of the others count as seen once.
+        """
         if not clouds:
             raise WorldStereoError("points: there is no cloud to join, expected at least one.")
         normals = [cloud.normal for cloud in clouds if cloud.num_points or len(clouds) == 1]
@@ -68,6 +104,7 @@ class PointCloud:
             confidence=torch.cat([cloud.confidence for cloud in clouds]),
             clip=torch.cat([cloud.clip for cloud in clouds]),
             normal=torch.cat(kept) if kept and len(kept) == len(normals) else None,
+            evidence=_join_evidence(clouds),
         )
 
     def select(self, index: Tensor | slice) -> PointCloud:
@@ -79,6 +116,7 @@ class PointCloud:
             confidence=self.confidence[index],
             clip=self.clip[index],
             normal=None if self.normal is None else self.normal[index],
+            evidence=None if self.evidence is None else self.evidence.select(index),
         )
 
     def to(self, device: torch.device | str) -> PointCloud:
@@ -90,6 +128,7 @@ class PointCloud:
             confidence=self.confidence.to(device),
             clip=self.clip.to(device),
             normal=None if self.normal is None else self.normal.to(device),
+            evidence=None if self.evidence is None else self.evidence.to(device),
         )
 
     def voxel_downsample(self, size: float) -> PointCloud:
@@ -100,7 +139,7 @@ class PointCloud:
 
         Returns:
             One point per occupied cube, ordered by cube: mean position, colour and confidence, the lowest
-            clip number, the mean normal (zero where the normals of a cube cancel).
+            clip number, the mean normal (zero where the normals of a cube cancel), summed evidence.
 
         Raises: WorldStereoError if the size is not positive, or so small that the cubes cannot be numbered.
         """
@@ -130,7 +169,25 @@ class PointCloud:
         normal = self.normal
         if normal is not None:
             normal = torch.nn.functional.normalize(mean(normal), dim=-1)
-        return PointCloud(mean(self.xyz), mean(self.rgb), mean(self.confidence), clip, normal)
+        evidence = self.evidence
+        if evidence is not None:
+
+            def total(values: Tensor) -> Tensor:
+                return values.new_zeros(len(keys)).index_add_(0, owner, values)
+
+            evidence = Evidence(total(evidence.weight), total(evidence.seen), total(evidence.missed))
+        return PointCloud(mean(self.xyz), mean(self.rgb), mean(self.confidence), clip, normal, evidence)
+
+
+def _join_evidence(clouds: Sequence[PointCloud]) -> Evidence | None:
+    if all(cloud.evidence is None for cloud in clouds):
+        return None
+    parts = [cloud.evidence or Evidence.of_one_sighting(cloud.confidence) for cloud in clouds]
+    return Evidence(
+        torch.cat([part.weight for part in parts]),
+        torch.cat([part.seen for part in parts]),
+        torch.cat([part.missed for part in parts]),
+    )
 
 
 def depth_to_points(

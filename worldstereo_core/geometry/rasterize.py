@@ -9,7 +9,7 @@ only pixels that already have their K are left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -128,9 +128,16 @@ def _transform(matrix: Tensor, x: Tensor, y: Tensor, z: Tensor) -> list[Tensor]:
 
 
 def rasterize_bands(
-    points: ProjectedPoints, height: int, width: int, radius: float, points_per_pixel: int
+    points: ProjectedPoints,
+    height: int,
+    width: int,
+    radius: float,
+    points_per_pixel: int,
+    pause: Callable[[], None] | None = None,
 ) -> Iterator[tuple[slice, Fragments]]:
     """Rasterise a frame in bands of rows.
+
+    A dense cloud takes seconds per band, so `pause` is called between parts of one; it may raise.
 
     Yields:
         The rows of a band, and its Fragments [rows * width, points_per_pixel].
@@ -146,11 +153,17 @@ def rasterize_bands(
         stamp = _Stamp.of(radius, height, width, rows)
         yield (
             rows,
-            _rasterize_band(near, stamp, points_per_pixel, budget),
+            _rasterize_band(near, stamp, points_per_pixel, budget, pause),
         )
 
 
-def _rasterize_band(points: ProjectedPoints, stamp: _Stamp, points_per_pixel: int, budget: int) -> Fragments:
+def _rasterize_band(
+    points: ProjectedPoints,
+    stamp: _Stamp,
+    points_per_pixel: int,
+    budget: int,
+    pause: Callable[[], None] | None = None,
+) -> Fragments:
     device = points.x.device
     slots = torch.arange(points_per_pixel, device=device)
     index = torch.full((stamp.num_pixels, points_per_pixel), -1, dtype=torch.int64, device=device)
@@ -177,6 +190,8 @@ def _rasterize_band(points: ProjectedPoints, stamp: _Stamp, points_per_pixel: in
         filled += counts
 
         if len(points):
+            if pause is not None:
+                pause()
             points = points.take(torch.nonzero(stamp.meets(points, filled < points_per_pixel))[:, 0])
     return Fragments(index, depth, distance2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -29,18 +30,26 @@ class RenderedFrames:
         image: [T, 3, H, W] float 0..1.
         hole_mask: [T, H, W] float, 1 = hole: no point covers the pixel.
         depth: [T, H, W] float, camera z of the nearest point in scene units; 0 in holes.
+        confidence: [T, H, W] float 0..1, that of the points blended into the pixel; 0 in holes. None unless
+            it was asked for.
     """
 
     image: Tensor
     hole_mask: Tensor
     depth: Tensor
+    confidence: Tensor | None = None
 
     @property
     def num_frames(self) -> int:
         return self.image.shape[0]
 
     def to(self, device: torch.device | str) -> RenderedFrames:
-        return RenderedFrames(self.image.to(device), self.hole_mask.to(device), self.depth.to(device))
+        return RenderedFrames(
+            self.image.to(device),
+            self.hole_mask.to(device),
+            self.depth.to(device),
+            None if self.confidence is None else self.confidence.to(device),
+        )
 
 
 def render_points(
@@ -51,6 +60,7 @@ def render_points(
     points_per_pixel: int = 8,
     background: float | Sequence[float] = 0.5,
     min_confidence: float = 0.0,
+    with_confidence: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> RenderedFrames:
     """Draw a point cloud into every camera, as the released renderer does.
@@ -63,7 +73,9 @@ def render_points(
         background: colour of holes, one number or three, 0..1. Pixels that points cover only thinly fade to
             mid-grey whatever it is: the released models were trained with that.
         min_confidence: points below it are left out, 0..1.
-        progress: called with (frames done, frames in all) after each frame; it may raise to interrupt.
+        with_confidence: also draw the points' confidence, blended as their colours are.
+        progress: called with (frames done, frames in all) after each frame, and within long ones; it may
+            raise to interrupt.
 
     Returns:
         Frames on the device of the points.
@@ -88,18 +100,30 @@ def render_points(
     image = points.rgb.new_empty((num_frames, 3, height, width))
     depth = points.rgb.new_empty((num_frames, height, width))
     hole_mask = torch.empty_like(depth)
+    confidence = torch.empty_like(depth) if with_confidence else None
+    values = torch.cat([points.rgb, points.confidence[:, None]], dim=1) if with_confidence else points.rgb
     for frame in range(num_frames):
         projected = project_and_sort(points.xyz, cameras.K[frame], cameras.w2c[frame], height, width, radius)
-        for rows, fragments in rasterize_bands(projected, height, width, radius, points_per_pixel):
-            colour, weight = composite(fragments, points.rgb, radius)
+        # A dense cloud takes seconds per frame: the way out must not wait for its end.
+        pause = None if progress is None else partial(progress, frame, num_frames)
+        bands = rasterize_bands(projected, height, width, radius, points_per_pixel, pause)
+        for rows, fragments in bands:
+            blended, weight = composite(fragments, values, radius)
+            colour = blended[:, :3]
             hole = fragments.index[:, 0] < 0
             colour = torch.where(hole[:, None], hole_colour, colour + FADE * (1 - weight[:, None]))
             image[frame, :, rows] = colour.T.reshape(3, -1, width)
             hole_mask[frame, rows] = hole.reshape(-1, width).to(hole_mask.dtype)
+            if confidence is not None:
+                # Unlike colour it does not fade where points cover thinly: few sure points are sure.
+                sure = (blended[:, 3] / weight.clamp_min(1e-12)).clamp(0, 1).masked_fill(hole, 0)
+                confidence[frame, rows] = sure.reshape(-1, width)
             depth[frame, rows] = fragments.depth[:, 0].masked_fill(hole, 0).reshape(-1, width)
+            if pause is not None and rows.stop < height:
+                pause()
         if progress is not None:
             progress(frame + 1, num_frames)
-    return RenderedFrames(image, hole_mask, depth)
+    return RenderedFrames(image, hole_mask, depth, confidence)
 
 
 def _check_cameras(cameras: Cameras) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..checks import WorldStereoError, check_shape
 from .cameras import RIGID_TOLERANCE
+from .trajectory import Trajectory
 
 MIN_MATCHES = 3
 # Matches further off than this many median errors are taken for wrong ones.
@@ -63,6 +64,50 @@ class Similarity:
         turn = torch.eye(3, dtype=torch.float64) if rotation is None else rotation.double()
         return cls(float(scale), turn, torch.as_tensor(translation, dtype=torch.float64))
 
+    @classmethod
+    def about(
+        cls,
+        pivot: Tensor | tuple[float, float, float],
+        *,
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        roll: float = 0.0,
+        scale: float = 1.0,
+        move: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> Similarity:
+        """Turn and scale about a point, then move.
+
+        Args:
+            pivot: [3] the point that only ``move`` moves.
+            yaw, pitch, roll: radians, applied as roll, pitch, yaw. Positive yaw turns what is ahead to the
+                right, positive pitch turns it up, positive roll lowers the right side.
+            scale: greater than 0.
+            move: right, down, forward, in units of the world before.
+
+        Convention: OpenCV axes.
+        """
+        rotation = _turn(2, 0, yaw) @ _turn(1, 2, pitch) @ _turn(0, 1, roll)
+        centre = torch.as_tensor(pivot, dtype=torch.float64)
+        shift = torch.tensor(move, dtype=torch.float64)
+        return cls(float(scale), rotation, centre + shift - scale * (rotation @ centre))
+
+    @classmethod
+    def from_matrix(cls, matrix: Tensor) -> Similarity:
+        """The similarity that a [4, 4] matrix writes down.
+
+        Raises: WorldStereoError if the matrix shears, mirrors, or its last row is not 0 0 0 1.
+        """
+        check_shape("matrix", matrix, (4, 4))
+        matrix = matrix.double()
+        volume = float(torch.linalg.det(matrix[:3, :3]))
+        if matrix[3].tolist() != [0, 0, 0, 1] or not volume > 0:
+            raise WorldStereoError(
+                f"matrix: got last row {matrix[3].tolist()} and determinant {volume:.4g}, expected 0 0 0 1 "
+                "and a number above 0. Give rotation times scale, the shift in the last column."
+            )
+        scale = volume ** (1 / 3)
+        return cls(scale, matrix[:3, :3] / scale, matrix[:3, 3])
+
     @property
     def inverse(self) -> Similarity:
         """The similarity that undoes this one."""
@@ -99,6 +144,27 @@ class Similarity:
         moved[..., :3, :3] = w2c[..., :3, :3].double() @ rotation.mT
         moved[..., :3, 3] = self.scale * w2c[..., :3, 3].double() - moved[..., :3, :3] @ translation
         return moved.to(w2c.dtype)
+
+
+def move_trajectory(trajectory: Trajectory, similarity: Similarity) -> Trajectory:
+    """Take cameras along with a world, so that they see the moved one as they saw the old one."""
+    pivot = trajectory.pivot
+    if pivot is not None:
+        x, y, z = similarity.to_points(torch.tensor([pivot], dtype=torch.float64))[0].tolist()
+        pivot = (x, y, z)
+    return replace(
+        trajectory,
+        cameras=replace(trajectory.cameras, w2c=similarity.to_w2c(trajectory.w2c)),
+        pivot=pivot,
+    )
+
+
+def _turn(axis: int, towards: int, angle: float) -> Tensor:
+    """[3, 3] float64 the rotation that turns one axis towards another by an angle in radians."""
+    rotation = torch.eye(3, dtype=torch.float64)
+    rotation[axis, axis] = rotation[towards, towards] = math.cos(angle)
+    rotation[towards, axis], rotation[axis, towards] = math.sin(angle), -math.sin(angle)
+    return rotation
 
 
 @dataclass(frozen=True, eq=False)

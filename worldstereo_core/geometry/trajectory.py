@@ -71,7 +71,10 @@ class Trajectory:
             return self
         if num_frames < self.num_frames:
             return replace(self, cameras=self.cameras[evenly_spaced_frames(self.num_frames, num_frames)])
-        return replace(self, cameras=_interpolate(self.cameras, num_frames))
+        position = torch.linspace(
+            0, self.num_frames - 1, num_frames, device=self.w2c.device, dtype=torch.float64
+        )
+        return replace(self, cameras=cameras_at(self.cameras, position))
 
     def resized(self, height: int, width: int) -> Trajectory:
         """The same move for pictures stretched to another size."""
@@ -85,9 +88,14 @@ def evenly_spaced_frames(num_frames: int, count: int) -> list[int]:
     return [index * (num_frames - 1) // (count - 1) for index in range(count)]
 
 
-def _interpolate(cameras: Cameras, num_frames: int) -> Cameras:
-    last = cameras.num_frames - 1
-    position = torch.linspace(0, last, num_frames, device=cameras.w2c.device, dtype=torch.float64)
+def cameras_at(cameras: Cameras, position: Tensor) -> Cameras:
+    """Cameras between the given ones: centres and K on straight lines, rotations along the shorter arc.
+
+    Args:
+        cameras: T cameras.
+        position: [M] float64, frame numbers 0..T-1 with fractions, on the cameras' device.
+    """
+    last, num_frames = cameras.num_frames - 1, len(position)
     before = position.floor().long().clamp(max=max(last - 1, 0))
     after = (before + 1).clamp(max=last)
     fraction = position - before
@@ -245,8 +253,8 @@ def build_trajectory(
     check_shape("start camera: world-to-camera matrix", w2c, (4, 4))
     check_shape("start camera: K", K, (3, 3))
     check_cameras("start camera", Cameras(w2c[None], K[None], height, width))
-    _check_choice("preset", preset, PRESETS)
-    _check_choice("easing", easing, tuple(EASINGS))
+    check_choice("preset", preset, PRESETS)
+    check_choice("easing", easing, tuple(EASINGS))
     if num_frames < 1:
         raise PathError(f"frames: got {num_frames}, expected at least 1. A released clip has 21 key frames.")
     for label, value, low in (
@@ -290,6 +298,7 @@ def _name(preset: str, amount_deg: float) -> str:
     return f"{preset} {amount_deg:g}°" if turns else preset
 
 
-def _check_choice(label: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(label: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise PathError if a word is none of the choices."""
     if value not in choices:
         raise PathError(f"{label}: got {value!r}, expected one of: {', '.join(choices)}. Choose one of them.")

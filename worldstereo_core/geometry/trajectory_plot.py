@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ START: Colour = (74, 208, 120)
 MIDDLE: Colour = (232, 204, 96)
 END: Colour = (242, 84, 84)
 PIVOT: Colour = (112, 178, 255)
+TROUBLE: Colour = (255, 64, 64)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class _Scene:
 
     centers: np.ndarray  # [T, 3]
     arrows: np.ndarray  # [T, 3] from each centre along the view
-    frusta: np.ndarray  # [2, 4, 3] from the first and last centre to the corners of what they see
+    frusta: np.ndarray  # [T, 4, 3] from each centre to the corners of what it sees
+    marked: tuple[int, ...]  # frames with a ring
     pivot: np.ndarray | None  # [3]
     xyz: np.ndarray  # [N, 3]
     rgb: np.ndarray  # [N, 3] uint8
@@ -62,7 +65,12 @@ ABOVE = _View("from above", ("right", np.array([1.0, 0, 0])), ("forward", np.arr
 ASIDE = _View("from the side", ("forward", np.array([0.0, 0, 1])), ("up", np.array([0.0, -1, 0])))
 
 
-def plot_trajectory(trajectory: Trajectory, points: PointCloud | None = None, size: int = 512) -> Tensor:
+def plot_trajectory(
+    trajectory: Trajectory,
+    points: PointCloud | None = None,
+    size: int = 512,
+    marked: Sequence[int] = (),
+) -> Tensor:
     """Draw a trajectory from above and from the side, in the axes of its first camera.
 
     Start is green, end is red; arrows show where the camera looks, outlines how much it sees, the blue cross
@@ -72,13 +80,14 @@ def plot_trajectory(trajectory: Trajectory, points: PointCloud | None = None, si
         trajectory: what to draw.
         points: the memory's points, drawn behind it.
         size: height of the picture, pixels; it is twice as wide.
+        marked: frames that get a red ring, such as those that collide.
 
     Returns:
         [size, 2 * size, 3] float32 in 0..1.
     """
     from PIL import Image, ImageDraw
 
-    scene = _scene(trajectory, points)
+    scene = _scene(trajectory, points, tuple(marked))
     side = size * SUPERSAMPLING
     unit = side / 512
     boxes = [_bounds(scene, view) for view in (ABOVE, ASIDE)]
@@ -99,7 +108,7 @@ def plot_trajectory(trajectory: Trajectory, points: PointCloud | None = None, si
     return torch.from_numpy(np.asarray(small, dtype=np.float32) / 255)
 
 
-def _scene(trajectory: Trajectory, points: PointCloud | None) -> _Scene:
+def _scene(trajectory: Trajectory, points: PointCloud | None, marked: tuple[int, ...]) -> _Scene:
     w2c, K = trajectory.w2c.detach().cpu().double(), trajectory.K.detach().cpu().double()
     first = w2c[0]
     first_from_camera = first @ invert_se3(w2c)
@@ -123,18 +132,20 @@ def _scene(trajectory: Trajectory, points: PointCloud | None) -> _Scene:
 
     size = (trajectory.width, trajectory.height)
     corners = torch.tensor([[x, y, 1.0] for x, y in ((0, 0), (size[0], 0), size, (0, size[1]))]).double()
-    frusta = torch.stack(
-        [corners @ torch.linalg.inv(K[frame]).T @ first_from_camera[frame, :3, :3].T for frame in (0, -1)]
-    )
+    frusta = corners @ torch.linalg.inv(K).mT @ first_from_camera[:, :3, :3].mT
     # Wide lenses get shallower outlines, so that these never cover the path.
     depth = reach / frusta.norm(dim=-1, keepdim=True).amax(dim=1, keepdim=True) * 1.5
     arrows = reach * first_from_camera[:, :3, 2].numpy()
-    return _Scene(centers, arrows, (depth * frusta).numpy(), pivot, xyz, rgb)
+    return _Scene(centers, arrows, (depth * frusta).numpy(), marked, pivot, xyz, rgb)
 
 
 def _bounds(scene: _Scene, view: _View) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest right and up of what must be visible; points only as far as they are near."""
-    parts = [scene.centers, scene.centers + scene.arrows, *(scene.centers[[0, -1], None] + scene.frusta)]
+    parts = [
+        scene.centers,
+        scene.centers + scene.arrows,
+        *(scene.centers[[0, -1], None] + scene.frusta[[0, -1]]),
+    ]
     if scene.pivot is not None:
         parts.append(scene.pivot[None])
     drawn = view.flat(np.concatenate(parts))
@@ -204,20 +215,28 @@ class _Panel:
 
     def _draw_path(self, draw: ImageDraw) -> None:
         scene, unit = self.scene, self.unit
-        for end, colour in ((0, START), (-1, END)):
-            self._draw_frustum(draw, scene.centers[end], scene.frusta[end], colour)
         path = self.place(scene.centers)
         last = len(path) - 1
+        shown = sorted({round(share * last) for share in np.linspace(0, 1, NUM_ARROWS)})
+        for frame in shown[1:-1]:
+            self._draw_frustum(draw, scene.centers[frame], 0.6 * scene.frusta[frame], _mix(frame / last), 0.4)
+        for end, colour in ((0, START), (-1, END)):
+            self._draw_frustum(draw, scene.centers[end], scene.frusta[end], colour)
         for frame in range(last):
             colour = _mix(frame / last)
             draw.line([*map(tuple, path[frame : frame + 2])], fill=colour, width=round(3 * unit))
         for frame in range(len(path)):
             self._draw_dot(draw, path[frame], 2.2 * unit, _mix(frame / max(last, 1)))
         tips = self.place(scene.centers + scene.arrows)
-        for frame in sorted({round(share * last) for share in np.linspace(0, 1, NUM_ARROWS)}):
+        for frame in shown:
             _arrow(draw, path[frame], tips[frame], _mix(frame / max(last, 1)), unit)
         self._draw_dot(draw, path[-1], 6.5 * unit, END)
         self._draw_dot(draw, path[0], 5 * unit, START)
+        for frame in scene.marked:
+            x, y = path[frame]
+            radius = 8 * unit
+            box = [x - radius, y - radius, x + radius, y + radius]
+            draw.ellipse(box, outline=TROUBLE, width=round(2.5 * unit))
 
     def _draw_dot(self, draw: ImageDraw, center: np.ndarray, radius: float, colour: Colour) -> None:
         x, y = center
@@ -227,14 +246,16 @@ class _Panel:
         )
         draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
 
-    def _draw_frustum(self, draw: ImageDraw, center: np.ndarray, rays: np.ndarray, colour: Colour) -> None:
+    def _draw_frustum(
+        self, draw: ImageDraw, center: np.ndarray, rays: np.ndarray, colour: Colour, strength: float = 1.0
+    ) -> None:
         apex = tuple(self.place(center))
         corners = [tuple(corner) for corner in self.place(center + rays)]
         width = max(1, round(1.3 * self.unit))
         for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
-            draw.polygon([apex, a, b], fill=(*colour, 16))
-            draw.line([a, b], fill=(*colour, 190), width=width)
-            draw.line([apex, a], fill=(*colour, 120), width=width)
+            draw.polygon([apex, a, b], fill=(*colour, round(16 * strength)))
+            draw.line([a, b], fill=(*colour, round(190 * strength)), width=width)
+            draw.line([apex, a], fill=(*colour, round(120 * strength)), width=width)
 
     def _draw_labels(self, draw: ImageDraw, step: float) -> None:
         unit, side = self.unit, self.side

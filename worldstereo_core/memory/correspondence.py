@@ -1,9 +1,7 @@
-"""Which pixels of two views show the same place of a surface, from depth and cameras; and pictures "
-"carried over."""
+"""Which pixels of two views show the same place of a surface, from depth and cameras."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +11,6 @@ from torch import Tensor
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras, project, unproject
 from ..geometry.depth import has_depth
-from ..geometry.render import render_points
-from .memory import GeometricMemory
 from .view import View
 
 
@@ -28,12 +24,14 @@ class Correspondences:
         is_visible: [H, W] bool: inside the source picture and not hidden there.
         confidence: [H, W] 0..1: agreement of the depths times the cosine of the angle between the two lines
             of sight; 0 where not visible.
+        scale: [H, W] source pixels that a target pixel spans on a surface facing both; 0 where ``xy`` is NaN.
         source_height, source_width: size of the source picture, pixels.
     """
 
     xy: Tensor
     is_visible: Tensor
     confidence: Tensor
+    scale: Tensor
     source_height: int
     source_width: int
 
@@ -69,17 +67,19 @@ def correspond(
     xy = torch.where(in_front[:, None], xy, torch.nan)
     size = xy.new_tensor([source.width, source.height])
     inside = in_front & ((xy >= 0) & (xy <= size)).all(-1)
-    error = _depth_error(source_depth.to(world), torch.where(inside[:, None], xy, 0.0), z)
+    error = depth_error(source_depth.to(world), torch.where(inside[:, None], xy, 0.0), z)
     is_visible = inside & (error <= tolerance)
     points = world.reshape(-1, 3)
     to_target, to_source = (F.normalize(camera.centers[0] - points, dim=-1) for camera in (target, source))
     cosine = (to_target * to_source).sum(-1).clamp(0, 1)
     confidence = torch.where(is_visible, (1 - error / tolerance) * cosine, 0.0)
+    span = (source.K[0, 0, 0] / z) / (target.K[0, 0, 0] / target_depth.reshape(-1))
     shape = target_depth.shape
     return Correspondences(
         xy=xy.reshape(*shape, 2),
         is_visible=is_visible.reshape(shape),
         confidence=confidence.reshape(shape),
+        scale=torch.where(in_front, span, 0.0).reshape(shape),
         source_height=source.height,
         source_width=source.width,
     )
@@ -107,91 +107,8 @@ def view_camera(view: View) -> Cameras:
     return Cameras(view.w2c[None], view.K[None], view.height, view.width)
 
 
-def carry_over(values: Tensor, correspondences: Correspondences) -> Tensor:
-    """Sample a source picture or feature map at the places the target shows.
-
-    Args:
-        values: [C, h, w]; of any resolution, stretched over the source picture.
-
-    Returns:
-        [C, H, W] float, bilinear; 0 where not visible.
-    """
-    check_shape("values", values, ("C", "h", "w"))
-    size = correspondences.xy.new_tensor([correspondences.source_width, correspondences.source_height])
-    # grid_sample without aligned corners spans the image's borders by -1..1, as half-pixel centres do.
-    grid = 2 * correspondences.xy / size - 1
-    visible = correspondences.is_visible
-    grid = torch.where(visible[..., None], grid, 0.0)
-    sampled = F.grid_sample(
-        values[None].to(grid), grid[None], mode="bilinear", padding_mode="border", align_corners=False
-    )[0]
-    return torch.where(visible, sampled, 0.0)
-
-
-def blend_sources(values: Sequence[Tensor], matches: Sequence[Correspondences]) -> tuple[Tensor, Tensor]:
-    """Carry several sources over to one target and blend them by confidence.
-
-    Args:
-        values: [C, h, w] each, see ``carry_over``.
-        matches: as many, all of the same target.
-
-    Returns:
-        [C, H, W] the blend, 0 in holes, and the hole mask [H, W] float, 1 where no source sees the place.
-    """
-    if not values or len(values) != len(matches):
-        raise ShapeError(
-            f"sources: got {len(values)} maps and {len(matches)} correspondences, expected one of each per "
-            "source."
-        )
-    total = torch.zeros_like(matches[0].confidence)
-    blend = total.new_zeros(values[0].shape[0], *total.shape)
-    for one, match in zip(values, matches, strict=True):
-        # A grazing or barely agreeing view still beats none.
-        weight = torch.where(match.is_visible, match.confidence.clamp_min(1e-4), 0.0)
-        blend = blend + carry_over(one, match) * weight
-        total = total + weight
-    return torch.where(total > 0, blend / total.clamp_min(1e-12), 0.0), (total == 0).float()
-
-
-def warp_views(
-    memory: GeometricMemory,
-    camera: Cameras,
-    views: Sequence[int],
-    *,
-    radius: float = 0.008,
-    tolerance: float = 0.03,
-) -> tuple[Tensor, Tensor]:
-    """Show what views of the bank know of a new camera's picture.
-
-    The target's depth is the memory's; a view without depth of its own is compared with the memory's too.
-
-    Args:
-        camera: one camera, at the size wanted.
-        views: indices into ``memory.views``.
-
-    Returns:
-        [3, H, W] float 0..1, 0 in holes, and the hole mask [H, W] float, 1 = hole.
-    """
-    if camera.num_frames != 1:
-        raise ShapeError(f"camera: got {camera.num_frames} frames, expected one. Choose a frame.")
-    target_depth = _rendered_depth(memory, camera, radius)
-    pictures, matches = [], []
-    for index in views:
-        view = memory.views[index]
-        depth = _rendered_depth(memory, view_camera(view), radius) if view.depth is None else view.depth
-        matches.append(correspond(target_depth, camera, depth, view_camera(view), tolerance=tolerance))
-        pictures.append(view.image.float() / 255)
-    return blend_sources(pictures, matches)
-
-
-def _rendered_depth(memory: GeometricMemory, camera: Cameras, radius: float) -> Tensor:
-    here = camera.to(memory.points.xyz.device)
-    return render_points(memory.points, here, radius=radius, points_per_pixel=1).depth[0]
-
-
-def _depth_error(depth: Tensor, xy: Tensor, z: Tensor) -> Tensor:
-    """[N] relative difference of places' depth to what a depth map shows there; inf where it shows "
-    "nothing."""
+def depth_error(depth: Tensor, xy: Tensor, z: Tensor) -> Tensor:
+    """[N] relative difference of places' depth to a depth map's; inf where the map has none."""
     height, width = depth.shape
     known = has_depth(depth)
     disparity = torch.where(known, 1 / torch.where(known, depth, 1.0), torch.nan)

@@ -7,9 +7,9 @@ until its clip is removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,15 +17,14 @@ from torch import Tensor
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras, project, unproject
 from ..geometry.depth import has_depth
-from ..geometry.render import render_points
 from ..geometry.similarity import Similarity
 from .fusion import VoxelMap
+from .mask import Region, painted_region
 from .memory import GeometricMemory
 from .view import View
 
 Keep = Literal["inside", "outside"]
-# World points [N, 3] -> [N] bool: which of them go.
-Region = Callable[[Tensor], Tensor]
+Pivot = Literal["first camera", "middle of the points", "world origin"]
 
 
 def crop_to_box(
@@ -34,13 +33,13 @@ def crop_to_box(
     high: Tensor | tuple[float, float, float],
     *,
     keep: Keep = "inside",
-    box_from_world: Tensor | None = None,
+    axes_from_world: Tensor | None = None,
 ) -> GeometricMemory:
     """Keep the points inside or outside a box.
 
     Args:
         low, high: [3] corners, scene units; infinite sides are open. The faces belong to the box.
-        box_from_world: [4, 4] rigid, brings world points into the axes of ``low`` and ``high``; the world's
+        axes_from_world: [4, 4] rigid, brings world points into the axes of ``low`` and ``high``; the world's
             own axes by default.
 
     Raises: WorldStereoError if a corner is not below the other, or nothing would be left.
@@ -52,14 +51,10 @@ def crop_to_box(
             f"box: got corners {corners[0].tolist()} and {corners[1].tolist()}, expected every number of "
             "the first below the second's. Swap them or widen the box."
         )
-    if box_from_world is not None:
-        check_shape("box_from_world", box_from_world, (4, 4))
 
     def is_inside(xyz: Tensor) -> Tensor:
-        if box_from_world is not None:
-            axes = box_from_world.to(xyz)
-            xyz = xyz @ axes[:3, :3].mT + axes[:3, 3]
         near, far = corners.to(xyz.device)
+        xyz = _in_axes(xyz, axes_from_world)
         return ((xyz >= near) & (xyz <= far)).all(-1)
 
     return _keep(memory, is_inside, keep, "box")
@@ -71,8 +66,14 @@ def crop_to_sphere(
     radius: float,
     *,
     keep: Keep = "inside",
+    axes_from_world: Tensor | None = None,
 ) -> GeometricMemory:
-    """Keep the points inside or outside a sphere; centre [3] and radius in scene units.
+    """Keep the points inside or outside a sphere.
+
+    Args:
+        centre, radius: [3] and a length, scene units.
+        axes_from_world: [4, 4] rigid, brings world points into the axes of ``centre``; the world's own axes
+            by default.
 
     Raises: WorldStereoError if the radius is not positive, or nothing would be left.
     """
@@ -80,7 +81,11 @@ def crop_to_sphere(
     check_shape("centre", middle, (3,))
     if not radius > 0:
         raise WorldStereoError(f"radius: got {radius}, expected a length above 0 in scene units.")
-    return _keep(memory, lambda xyz: (xyz - middle.to(xyz.device)).norm(dim=-1) <= radius, keep, "sphere")
+
+    def is_inside(xyz: Tensor) -> Tensor:
+        return (_in_axes(xyz, axes_from_world) - middle.to(xyz.device)).norm(dim=-1) <= radius
+
+    return _keep(memory, is_inside, keep, "sphere")
 
 
 def crop_to_frustum(
@@ -121,48 +126,22 @@ def delete_by_mask(
     *,
     depth_tolerance: float | None = 0.05,
     radius: float = 0.008,
+    max_lost: float = 1.0,
 ) -> GeometricMemory:
-    """Delete what a painted mask covers in one view.
+    """Delete what a painted mask covers in one view, or in several.
 
     Args:
-        mask: [H, W] bool or 0..1, True (above 0.5) = delete; of the camera's size.
-        camera: Cameras of one frame, the view that was painted on.
-        depth_tolerance: only points at most this share of their depth behind the nearest surface of their
-            pixel go; None deletes everything under the mask, however deep.
-        radius: of a point when looking for the nearest surface, as in ``geometry.render.render_points``.
+        mask, camera, depth_tolerance, radius: the part of space that goes, see ``mask.painted_region``.
+        max_lost: a view that loses more than this share of its pixels with depth leaves the bank, so that
+            no reference shows what was deleted. The first view, the input image, always stays; so do views
+            without depth. 1 keeps every view.
 
-    Raises: WorldStereoError if mask and camera differ in size, the mask is empty, or nothing would be left.
+    Raises: WorldStereoError if mask and camera do not fit, the mask is empty, or nothing would be left.
     """
-    _check_one_camera(camera)
-    height, width = camera.height, camera.width
-    if tuple(mask.shape) != (height, width):
-        raise ShapeError(
-            f"mask: got shape {list(mask.shape)}, expected [{height}, {width}] as the camera it was "
-            "painted on. Resize the mask, or paint on a render of that camera."
-        )
-    painted = (mask > 0.5).to(memory.points.xyz.device)
-    if not bool(painted.any()):
-        raise WorldStereoError(
-            "mask: nothing is painted, expected at least one pixel above 0.5. Paint an area."
-        )
-    surface = torch.full((height, width), torch.inf, device=painted.device)
-    if depth_tolerance is not None:
-        if not depth_tolerance >= 0:
-            raise WorldStereoError(f"depth_tolerance: got {depth_tolerance}, expected a share of 0 or more.")
-        here = camera.to(painted.device)
-        nearest = render_points(memory.points, here, radius=radius, points_per_pixel=1).depth[0]
-        # Where no disc is drawn nothing is deleted: what the painter could not see cannot be meant.
-        surface = nearest * (1 + depth_tolerance)
-
-    def is_painted(xyz: Tensor) -> Tensor:
-        here = camera.to(xyz.device)
-        xy, z = project(xyz, here.K[0], here.w2c[0])
-        inside = (z > 0) & ((xy >= 0) & (xy < xyz.new_tensor([width, height]))).all(-1)
-        column, row = torch.where(inside[:, None], xy, 0.0).long().unbind(-1)
-        column, row = column.clamp(max=width - 1), row.clamp(max=height - 1)
-        return inside & painted.to(xyz.device)[row, column] & (z <= surface.to(xyz.device)[row, column])
-
-    return _keep(memory, is_painted, "outside", "painted mask")
+    if not 0 <= max_lost <= 1:
+        raise WorldStereoError(f"max_lost: got {max_lost}, expected a share from 0 to 1. 1 keeps every view.")
+    region = painted_region(memory.points, mask, camera, depth_tolerance=depth_tolerance, radius=radius)
+    return _keep(memory, region, "outside", "painted mask", max_lost)
 
 
 def transform_memory(memory: GeometricMemory, similarity: Similarity) -> GeometricMemory:
@@ -195,6 +174,21 @@ def transform_memory(memory: GeometricMemory, similarity: Similarity) -> Geometr
         far_limit=memory.far_limit * similarity.scale,
         history=(*memory.history, f"World scaled by {similarity.scale:.4g}, turned, and moved by ({shift})."),
     )
+
+
+def pivot_of(memory: GeometricMemory, pivot: Pivot) -> Tensor:
+    """[3] the world point that a word names, for ``Similarity.about``; the middle is a median per axis."""
+    if pivot == "world origin":
+        return torch.zeros(3)
+    if pivot == "middle of the points":
+        if memory.points.num_points == 0:
+            raise WorldStereoError("pivot: the memory has no points, so no middle. Choose the first camera.")
+        return memory.points.xyz.median(dim=0).values
+    if pivot == "first camera":
+        if not memory.views:
+            raise WorldStereoError("pivot: the memory has no pictures. Choose the world origin.")
+        return memory.views[0].camera.centers[0]
+    raise WorldStereoError(f'pivot: got "{pivot}", expected one of {", ".join(get_args(Pivot))}.')
 
 
 def remove_clip(memory: GeometricMemory, clip: int) -> GeometricMemory:
@@ -259,7 +253,9 @@ def clean_memory(
     return replace(memory, points=points, history=(*memory.history, line))
 
 
-def _keep(memory: GeometricMemory, region: Region, keep: Keep, what: str) -> GeometricMemory:
+def _keep(
+    memory: GeometricMemory, region: Region, keep: Keep, what: str, max_lost: float = 1.0
+) -> GeometricMemory:
     """The memory with only the points inside or outside of a region, in points and view depth alike."""
     if keep not in ("inside", "outside"):
         raise WorldStereoError(f'keep: got "{keep}", expected "inside" or "outside".')
@@ -275,15 +271,19 @@ def _keep(memory: GeometricMemory, region: Region, keep: Keep, what: str) -> Geo
             "and size in scene units, and whether inside or outside is kept."
         )
     points = memory.points if left == memory.points.num_points else memory.points.select(~gone)
-    return replace(
-        memory,
-        points=points,
-        views=tuple(_without_depth(view, goes) for view in memory.views),
-        history=(
-            *memory.history,
-            f"Cut by a {what}, {keep} kept: {int(gone.sum()):,} points removed, {left:,} left.",
-        ),
+    views = tuple(_without_depth(view, goes) for view in memory.views)
+    kept = tuple(
+        new
+        for index, (old, new) in enumerate(zip(memory.views, views, strict=True))
+        if index == 0 or _share_lost(old, new) <= max_lost
     )
+    line = f"Cut by a {what}, {keep} kept: {int(gone.sum()):,} points removed, {left:,} left."
+    if len(kept) < len(views):
+        gone_views = len(views) - len(kept)
+        line += (
+            f" {gone_views} view{'s' * (gone_views > 1)} that showed them left the bank, {len(kept)} stay."
+        )
+    return replace(memory, points=points, views=kept, history=(*memory.history, line))
 
 
 def _without_depth(view: View, goes: Region) -> View:
@@ -295,6 +295,23 @@ def _without_depth(view: View, goes: Region) -> View:
     if not bool((gone & has_depth(view.depth)).any()):
         return view
     return replace(view, depth=torch.where(gone, 0.0, view.depth))
+
+
+def _share_lost(old: View, new: View) -> float:
+    """Which share of its pixels with depth a view lost."""
+    if old.depth is None or new.depth is None or new is old:
+        return 0.0
+    before = int(has_depth(old.depth).sum())
+    return (before - int(has_depth(new.depth).sum())) / before
+
+
+def _in_axes(xyz: Tensor, axes_from_world: Tensor | None) -> Tensor:
+    """World points [N, 3] in other rigid axes."""
+    if axes_from_world is None:
+        return xyz
+    check_shape("axes", axes_from_world, (4, 4))
+    axes = axes_from_world.to(xyz)
+    return xyz @ axes[:3, :3].mT + axes[:3, 3]
 
 
 def _check_one_camera(camera: Cameras) -> None:

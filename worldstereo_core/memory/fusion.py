@@ -17,44 +17,23 @@ from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras, project, unproject
-from ..geometry.depth import depth_edges, has_depth, normals_from_depth
-from ..geometry.point_cloud import PointCloud
-
-# A cell's key packs three signed cell numbers of 21 bits: 16 bits of block and 5 bits inside it per axis.
-_BLOCK_BITS = 5
-_AXIS_BITS = 16
-_HALF = 1 << (_AXIS_BITS + _BLOCK_BITS - 1)
-_LOCAL_BITS = 3 * _BLOCK_BITS
-# Columns of the means.
-_XYZ, _RGB, _NORMAL, _CONFIDENCE = slice(0, 3), slice(3, 6), slice(6, 9), 9
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """Occupied cells, ordered by key.
-
-    Attributes:
-        keys: [M] int64, unique.
-        means: [M, 10] float32: position, colour, normal (shorter than 1 where directions differ, 0 if
-            unknown), confidence.
-        weight: [M] float32, sum of the confidence of what was seen in the cell.
-        seen: [M] int32, views or clouds that saw the cell.
-        missed: [M] int32, views that saw through it.
-        clip: [M] int32, the first clip that saw it.
-    """
-
-    keys: Tensor
-    means: Tensor
-    weight: Tensor
-    seen: Tensor
-    missed: Tensor
-    clip: Tensor
-
-    def select(self, index: Tensor | slice) -> Cells:
-        """Cells of a mask, of indices, or of a slice; a copy, so that no larger tensor is kept alive."""
-        parts = (self.keys, self.means, self.weight, self.seen, self.missed, self.clip)
-        chosen = (part[index] for part in parts)
-        return Cells(*(part.clone() for part in chosen) if isinstance(index, slice) else chosen)
+from ..geometry.depth import EdgeMode, depth_edges, has_depth, normals_from_depth
+from ..geometry.point_cloud import Evidence, PointCloud
+from .cells import (
+    AXIS_BITS,
+    BLOCK_BITS,
+    CONFIDENCE,
+    LOCAL_BITS,
+    NORMAL,
+    RGB,
+    XYZ,
+    Cells,
+    join_cells,
+    merge_cells,
+    points_to_cells,
+    split_cells,
+    unpack_key,
+)
 
 
 @dataclass(frozen=True)
@@ -98,11 +77,23 @@ class VoxelMap:
 
     @classmethod
     def from_points(cls, points: PointCloud, cell: float) -> VoxelMap:
-        """Fuse a cloud; clip by clip, so that a cell counts how many clips saw it."""
+        """Fuse a cloud; clip by clip, so that a cell counts how many clips saw it.
+
+        The cloud of a map of the same cell gives that map again: its evidence is taken over. Points that
+        share a cell but came apart (merged memories, another cell size) count as the one seen most often.
+        """
         fused = cls.empty(cell)
+        if points.evidence is not None:
+            cells = points_to_cells(points.select(points.evidence.weight > 0), cell)
+            return replace(fused, blocks=MappingProxyType(split_cells(cells)))
         for clip in points.clip.unique().tolist():
             fused, _ = fused.add_points(points.select(points.clip == clip))
         return fused
+
+    def to(self, device: torch.device | str) -> VoxelMap:
+        """Return the map on another device."""
+        blocks = {number: block.to(device) for number, block in self.blocks.items()}
+        return replace(self, blocks=MappingProxyType(blocks))
 
     @property
     def num_points(self) -> int:
@@ -113,17 +104,16 @@ class VoxelMap:
 
         Normals are given if any cell has one, and are zero where a cell has none.
         """
-        cells = _join([self.blocks[number] for number in sorted(self.blocks)])
-        if min_seen > 1:
-            cells = cells.select(cells.seen >= min_seen)
-        normal = F.normalize(cells.means[:, _NORMAL], dim=-1)
-        return PointCloud(
-            xyz=cells.means[:, _XYZ].contiguous(),
-            rgb=cells.means[:, _RGB].contiguous(),
-            confidence=cells.means[:, _CONFIDENCE].contiguous(),
-            clip=cells.clip,
-            normal=normal if bool((normal != 0).any()) else None,
-        )
+        cells = join_cells([self.blocks[number] for number in sorted(self.blocks)])
+        return _to_points(cells.select(cells.seen >= min_seen) if min_seen > 1 else cells)
+
+    def points_in_view(self, camera: Cameras) -> PointCloud:
+        """Every point that a camera may see, and some around: at a cost that does not grow with the world.
+
+        Args:
+            camera: Cameras of one frame.
+        """
+        return _to_points(join_cells([self.blocks[number] for number in self._blocks_in_view(camera)]))
 
     def add_points(self, points: PointCloud) -> tuple[VoxelMap, FusionStep]:
         """Fuse a cloud as one observation: each cell becomes the mean weighted by confidence.
@@ -136,11 +126,11 @@ class VoxelMap:
         points = points.select(points.confidence > 0)
         if points.num_points == 0:
             return self, FusionStep(0, 0, 0, 0)
-        fresh = _observe(points, self.cell)
-        numbers = (fresh.keys >> _LOCAL_BITS).unique().tolist()
+        fresh = points_to_cells(points, self.cell)
+        numbers = (fresh.keys >> LOCAL_BITS).unique().tolist()
         old = [self.blocks[number] for number in numbers if number in self.blocks]
-        merged = _merge(_join([*old, fresh]))
-        blocks = {**self.blocks, **_split(merged)}
+        merged = merge_cells(join_cells([*old, fresh]))
+        blocks = {**self.blocks, **split_cells(merged)}
         num_new = len(merged.keys) - sum(len(block.keys) for block in old)
         step = FusionStep(num_new, len(fresh.keys) - num_new, 0, len(numbers))
         return replace(self, blocks=MappingProxyType(blocks)), step
@@ -171,21 +161,21 @@ class VoxelMap:
         numbers = self._blocks_in_view(camera)
         if not numbers:
             return self, FusionStep(0, 0, 0, 0)
-        cells = _join([self.blocks[number] for number in numbers])
-        is_free = _is_seen_through(cells.means[:, _XYZ], depth, camera, sky, margin, self.cell)
+        cells = join_cells([self.blocks[number] for number in numbers])
+        is_free = _is_seen_through(cells.means[:, XYZ], depth, camera, sky, margin, self.cell)
         if protected_clips:
             is_free &= ~torch.isin(cells.clip, cells.clip.new_tensor(sorted(protected_clips)))
         if not bool(is_free.any()):
             return self, FusionStep(0, 0, 0, 0)
         missed = cells.missed + is_free.int()
         is_gone = is_free & (missed >= cells.seen)
-        changed = (cells.keys[is_free] >> _LOCAL_BITS).unique()
-        is_changed = torch.isin(cells.keys >> _LOCAL_BITS, changed)
+        changed = (cells.keys[is_free] >> LOCAL_BITS).unique()
+        is_changed = torch.isin(cells.keys >> LOCAL_BITS, changed)
         kept = replace(cells, missed=missed).select(is_changed & ~is_gone)
         blocks = dict(self.blocks)
         for number in changed.tolist():
             del blocks[number]
-        blocks.update(_split(kept))
+        blocks.update(split_cells(kept))
         step = FusionStep(0, 0, int(is_gone.sum()), len(changed))
         return replace(self, blocks=MappingProxyType(blocks)), step
 
@@ -199,7 +189,9 @@ class VoxelMap:
         confidence: Tensor | None = None,
         sky: Tensor | None = None,
         edge_threshold: float = 0.35,
+        edge_mode: EdgeMode = "masked",
         margin: float = 0.03,
+        is_carving: bool = True,
         protected_clips: Collection[int] = (),
     ) -> tuple[VoxelMap, FusionStep]:
         """Carve by a view, then fuse the points it shows, with normals from its depth.
@@ -209,15 +201,18 @@ class VoxelMap:
             depth, camera, sky, margin, protected_clips: as in ``carve``. Sky adds no points.
             clip: stored with cells that are new.
             confidence: [H, W] 0..1; 1 by default.
-            edge_threshold: points on depth edges are dropped, see ``geometry.depth.depth_edges``.
+            edge_threshold, edge_mode: points on depth edges are dropped, see ``geometry.depth.depth_edges``.
+            is_carving: False only adds.
 
         Raises: WorldStereoError if sizes differ or the depth is empty.
         """
         check_shape("image", image, (3, camera.height, camera.width))
-        carved, cut = self.carve(depth, camera, sky=sky, margin=margin, protected_clips=protected_clips)
+        carved, cut = self, FusionStep(0, 0, 0, 0)
+        if is_carving:
+            carved, cut = self.carve(depth, camera, sky=sky, margin=margin, protected_clips=protected_clips)
         valid = has_depth(depth) if sky is None else has_depth(depth) & ~sky.bool()
         depth = torch.where(valid, depth, 0.0)
-        keep = valid & ~depth_edges(depth, edge_threshold)
+        keep = valid & ~depth_edges(depth, edge_threshold, edge_mode)
         camera = camera.to(depth.device)
         xyz = unproject(depth[None], camera.K, camera.w2c)[0][keep]
         sure = torch.ones_like(depth) if confidence is None else confidence.to(depth)
@@ -238,8 +233,8 @@ class VoxelMap:
         if not self.blocks:
             return []
         numbers = torch.tensor(list(self.blocks), dtype=torch.int64)
-        edge = self.cell * (1 << _BLOCK_BITS)
-        centres = (_unpack(numbers, _AXIS_BITS).double() - (1 << (_AXIS_BITS - 1)) + 0.5) * edge
+        edge = self.cell * (1 << BLOCK_BITS)
+        centres = (unpack_key(numbers, AXIS_BITS).double() - (1 << (AXIS_BITS - 1)) + 0.5) * edge
         radius = edge * 3**0.5 / 2
         w2c, K = camera.w2c[0].cpu().double(), camera.K[0].cpu().double()
         x, y, z = (centres @ w2c[:3, :3].mT + w2c[:3, 3]).unbind(-1)
@@ -253,6 +248,34 @@ class VoxelMap:
                 beyond = sign * (focal * along + (middle - bound) * z) / torch.hypot(focal, middle - bound)
                 visible &= beyond > -radius
         return numbers[visible].tolist()
+
+
+@dataclass(frozen=True, eq=False)
+class FusedCloud:
+    """A map and its cloud, so that the next clip need not build the map again.
+
+    Attributes:
+        points: ``grid.to_points()``.
+    """
+
+    grid: VoxelMap
+    points: PointCloud
+
+    @classmethod
+    def of(cls, grid: VoxelMap) -> FusedCloud:
+        return cls(grid, grid.to_points())
+
+
+def _to_points(cells: Cells) -> PointCloud:
+    normal = F.normalize(cells.means[:, NORMAL], dim=-1)
+    return PointCloud(
+        xyz=cells.means[:, XYZ].contiguous(),
+        rgb=cells.means[:, RGB].contiguous(),
+        confidence=cells.means[:, CONFIDENCE].contiguous(),
+        clip=cells.clip,
+        normal=normal if bool((normal != 0).any()) else None,
+        evidence=Evidence(cells.weight, cells.seen, cells.missed),
+    )
 
 
 def _check_view(depth: Tensor, camera: Cameras) -> None:
@@ -281,88 +304,3 @@ def _is_seen_through(
     column, row = torch.where(inside[:, None], xy, 0.0).long().unbind(-1)
     limit = free[row.clamp(max=height - 1), column.clamp(max=width - 1)] * (1 - margin) - 2 * cell
     return (inside & (z < limit)).to(xyz.device)
-
-
-def _observe(points: PointCloud, cell: float) -> Cells:
-    """The cells of one observation: weighted means, each seen once."""
-    normal = torch.zeros_like(points.xyz) if points.normal is None else points.normal
-    means = torch.cat([points.xyz, points.rgb, normal, points.confidence[:, None]], dim=1).float()
-    if not bool(torch.isfinite(means).all()):
-        bad = int((~torch.isfinite(means).all(1)).sum())
-        raise WorldStereoError(
-            f"points: {bad} of {points.num_points} hold numbers that are not finite. Drop them before fusing."
-        )
-    place = torch.floor(points.xyz.double() / cell)
-    if bool((place.abs() >= _HALF).any()):
-        raise WorldStereoError(
-            f"cell: {cell:g} puts a point at {float(points.xyz.abs().max()):.4g} scene units beyond "
-            f"{_HALF:,} cells from the origin. Choose a larger cell, or crop the far points."
-        )
-    ones = torch.ones_like(points.clip)
-    merged = _merge(
-        Cells(_pack(place.long() + _HALF), means, points.confidence.float(), ones, 0 * ones, points.clip)
-    )
-    return replace(merged, seen=torch.ones_like(merged.seen))
-
-
-def _merge(cells: Cells) -> Cells:
-    """Join rows of the same key: weighted means, sums of counts, the lowest clip."""
-    keys, owner = torch.unique(cells.keys, return_inverse=True)
-    count = len(keys)
-    weight = cells.weight.double()
-    total = weight.new_zeros(count).index_add_(0, owner, weight)
-    means = weight.new_zeros(count, cells.means.shape[1])
-    means.index_add_(0, owner, cells.means.double() * weight[:, None])
-    clip = torch.full((count,), torch.iinfo(torch.int32).max, dtype=torch.int32, device=keys.device)
-    zero = torch.zeros_like(clip)
-    return Cells(
-        keys=keys,
-        means=(means / total[:, None]).float(),
-        weight=total.float(),
-        seen=zero.index_add(0, owner, cells.seen.int()),
-        missed=zero.index_add(0, owner, cells.missed.int()),
-        clip=clip.scatter_reduce(0, owner, cells.clip.int(), "amin"),
-    )
-
-
-def _join(parts: list[Cells]) -> Cells:
-    """All rows one after another; blocks of ascending number stay ordered."""
-    if not parts:
-        counts = torch.zeros(0, dtype=torch.int32)
-        nothing = torch.zeros(0)
-        return Cells(counts.long(), torch.zeros(0, 10), nothing, counts, counts, counts)
-    return Cells(
-        keys=torch.cat([part.keys for part in parts]),
-        means=torch.cat([part.means for part in parts]),
-        weight=torch.cat([part.weight for part in parts]),
-        seen=torch.cat([part.seen for part in parts]),
-        missed=torch.cat([part.missed for part in parts]),
-        clip=torch.cat([part.clip for part in parts]),
-    )
-
-
-def _split(cells: Cells) -> dict[int, Cells]:
-    """Rows grouped by block; rows of a block must be neighbours."""
-    numbers, counts = torch.unique_consecutive(cells.keys >> _LOCAL_BITS, return_counts=True)
-    ends = counts.cumsum(0).tolist()
-    starts = [0, *ends][: len(ends)]
-    return {
-        number: cells.select(slice(start, end))
-        for number, start, end in zip(numbers.tolist(), starts, ends, strict=True)
-    }
-
-
-def _pack(place: Tensor) -> Tensor:
-    """[N, 3] cell numbers from 0 -> [N] keys: the block's number, then the cell's inside it."""
-    block, local = place >> _BLOCK_BITS, place & ((1 << _BLOCK_BITS) - 1)
-
-    def joined(parts: Tensor, bits: int) -> Tensor:
-        return (parts[:, 0] << (2 * bits)) | (parts[:, 1] << bits) | parts[:, 2]
-
-    return (joined(block, _AXIS_BITS) << _LOCAL_BITS) | joined(local, _BLOCK_BITS)
-
-
-def _unpack(numbers: Tensor, bits: int) -> Tensor:
-    """[N] -> [N, 3], the inverse of packing three numbers of so many bits."""
-    low = (1 << bits) - 1
-    return torch.stack([numbers >> (2 * bits), (numbers >> bits) & low, numbers & low], dim=-1)

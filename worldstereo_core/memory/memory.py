@@ -10,14 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import ShapeError, check_shape
+from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras
 from ..geometry.depth import EdgeMode, check_has_data, contract_far_depth, has_depth, lower_median
 from ..geometry.point_cloud import PointCloud, depth_to_points
 from ..geometry.render import RenderedFrames, render_points
 from ..geometry.trajectory import Trajectory
+from .fusion import FusedCloud
 from .retrieval import References, retrieve_references
-from .update import UpdateReport, update_memory
+from .update import update_memory
+from .update_report import UpdateReport
 from .view import View, image_to_bytes
 
 __all__ = ["GeometricMemory", "MemorySummary", "View", "initialise_memory"]
@@ -80,6 +82,10 @@ class GeometricMemory:
         history: one sentence per step that made this memory, oldest first.
         far_limit: camera z of the input image beyond which depth was contracted, scene units; inf = nowhere.
             Updates contract by the same limit.
+        fused: the map whose cloud ``points`` is, kept so that the next clip costs the same however large the
+            world is. Dropped when the points are replaced; ``points.evidence`` is enough to build it again.
+
+    Raises: WorldStereoError if a point's position, colour or confidence is not finite.
     """
 
     points: PointCloud
@@ -87,6 +93,12 @@ class GeometricMemory:
     median_depth: float
     history: tuple[str, ...] = ()
     far_limit: float = math.inf
+    fused: FusedCloud | None = None
+
+    def __post_init__(self) -> None:
+        _check_finite(self.points)
+        if self.fused is not None and self.fused.points is not self.points:
+            object.__setattr__(self, "fused", None)
 
     def render(self, cameras: Cameras | Trajectory, **settings: Any) -> RenderedFrames:
         """Draw the points along a trajectory; settings as in ``geometry.render.render_points``."""
@@ -122,9 +134,27 @@ class GeometricMemory:
 
     def to(self, device: torch.device | str) -> GeometricMemory:
         """Return the memory with points and views on another device."""
-        return replace(
-            self, points=self.points.to(device), views=tuple(view.to(device) for view in self.views)
-        )
+        points, fused = self.points.to(device), self.fused
+        if fused is not None:
+            is_there = points.xyz.device == self.points.xyz.device
+            fused = FusedCloud(fused.grid if is_there else fused.grid.to(device), points)
+        return replace(self, points=points, views=tuple(view.to(device) for view in self.views), fused=fused)
+
+
+def _check_finite(points: PointCloud) -> None:
+    for name, values in (
+        ("positions", points.xyz),
+        ("colours", points.rgb),
+        ("confidence", points.confidence),
+    ):
+        # A sum is several times faster than looking at every number; only one that overflows tells nothing.
+        if not math.isfinite(float(values.sum())):
+            bad = int((~torch.isfinite(values)).reshape(len(values), -1).any(1).sum())
+            if bad:
+                raise WorldStereoError(
+                    f"memory: the {name} of {bad:,} of {points.num_points:,} points are not finite, expected "
+                    "numbers. Check the depth and its scale, the cameras, and the pictures used."
+                )
 
 
 def initialise_memory(

@@ -10,8 +10,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..checks import WorldStereoError
+from ..geometry.cameras import Cameras
 from ..geometry.point_cloud import PointCloud
+from .coverage import COUNT_COLOURS, Coverage, column_means, counts_to_colours
 from .memory import GeometricMemory
+from .merging import MemoryDiff
 from .retrieval import References
 
 if TYPE_CHECKING:
@@ -46,21 +49,38 @@ def recoloured(points: PointCloud, colouring: Colouring) -> PointCloud:
     return replace(points, rgb=colours)
 
 
-def draw_memory(memory: GeometricMemory, size: int = 512) -> Tensor:
+def draw_memory(
+    memory: GeometricMemory,
+    size: int = 512,
+    *,
+    points: PointCloud | None = None,
+    over: PointCloud | None = None,
+    trajectory: Cameras | None = None,
+    caption: str | None = None,
+    dot: int = 1,
+) -> Tensor:
     """Draw the cloud from above with the cameras of the views.
 
     World x goes right and world z (forward) up. Cameras are drawn as wedges that open where they look, in the
     colour of their clip. What lies outside the middle 98 % of the points is cut.
 
+    Args:
+        points: drawn in place of the memory's own, e.g. the same in other colours.
+        over: drawn over those, however low they lie.
+        trajectory: cameras drawn as a white line from a dot, at their start.
+        caption: the line at the top, in place of the counts.
+        dot: edge of a drawn point, pixels.
+
     Returns: [size, size, 3] in 0..1.
     """
     from PIL import ImageDraw
 
-    xyz, rgb = memory.points.xyz.cpu(), memory.points.rgb.cpu()
-    step = max(1, len(xyz) // MAX_DRAWN_POINTS)
-    xyz, rgb = xyz[::step], rgb[::step]
-    cameras = torch.stack([torch.linalg.inv(view.w2c.cpu()) for view in memory.views])
-    plan = torch.cat([_middle(xyz[:, (0, 2)]), cameras[:, (0, 2), 3]])
+    layers = [_from_above(cloud) for cloud in (points or memory.points, over) if cloud is not None]
+    cameras = _to_world([view.w2c for view in memory.views])
+    path = torch.zeros(0, 3) if trajectory is None else trajectory.centers.cpu()
+    plan = torch.cat([*(_middle(x_z) for x_z, _ in layers), cameras[:, (0, 2), 3], path[:, (0, 2)]])
+    if len(plan) == 0:
+        plan = torch.zeros(1, 2)
     low, high = plan.amin(dim=0), plan.amax(dim=0)
     scale = 0.9 * size / float((high - low).max().clamp_min(1e-6))
     centre = (low + high) / 2
@@ -70,11 +90,12 @@ def draw_memory(memory: GeometricMemory, size: int = 512) -> Tensor:
 
     canvas = torch.tensor(BACKGROUND, dtype=torch.float32).expand(size, size, 3) / 255
     canvas = canvas.clone()
-    order = xyz[:, 1].argsort(descending=True)  # y points down: the highest points are drawn last
-    pixels = place(xyz[order][:, (0, 2)]).long()
-    inside = ((pixels >= 0) & (pixels < size)).all(dim=1)
-    canvas[pixels[inside, 1], pixels[inside, 0]] = rgb[order][inside].clamp(0, 1)
-    picture = _to_pil(canvas)
+    for x_z, rgb in layers:
+        pixels = place(x_z).long()
+        inside = ((pixels >= 0) & (pixels <= size - dot)).all(dim=1)
+        for step in range(dot * dot):
+            canvas[pixels[inside, 1] + step // dot, pixels[inside, 0] + step % dot] = rgb[inside]
+    picture = to_pil(canvas)
     draw = ImageDraw.Draw(picture)
     length = 0.06 * size / scale
     for view, c2w in zip(memory.views, cameras, strict=True):
@@ -83,9 +104,55 @@ def draw_memory(memory: GeometricMemory, size: int = 512) -> Tensor:
         outline = place((corners @ c2w.T)[:, (0, 2)])
         colour = tuple(round(255 * part) for part in CLIP_COLOURS[view.clip % len(CLIP_COLOURS)])
         draw.polygon([(float(x), float(y)) for x, y in outline], outline=colour, width=2)
-    draw.text((8, 6), f"{memory.points.num_points:,} points, {len(memory.views)} views", fill="white")
+    if len(path):
+        line = [(float(x), float(y)) for x, y in place(path[:, (0, 2)])]
+        draw.line(line, fill="white", width=2)
+        x, y = line[0]
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill="white")
+    counts = f"{memory.points.num_points:,} points, {len(memory.views)} views"
+    draw.text((8, 6), counts if caption is None else caption, fill="white")
     draw.text((8, size - 18), f"from above, {size / scale:.3g} scene units across", fill="white")
-    return _from_pil(picture)
+    return from_pil(picture)
+
+
+def draw_diff(memory: GeometricMemory, diff: MemoryDiff, size: int = 512) -> Tensor:
+    """Draw from above what changed on the way to a memory: added green, removed red, kept grey.
+
+    Returns: [size, size, 3] in 0..1.
+    """
+    both = diff.coloured()
+    is_changed = torch.cat([diff.is_added, torch.ones_like(diff.is_removed[diff.is_removed])])
+    return draw_memory(
+        memory,
+        size,
+        points=both.select(~is_changed),
+        over=both.select(is_changed),
+        caption=diff.short_text,
+        dot=2,
+    )
+
+
+def draw_coverage(
+    memory: GeometricMemory, coverage: Coverage, trajectory: Cameras | None = None, size: int = 512
+) -> Tensor:
+    """Draw from above how many views saw each place, averaged over its height, with a legend and a path.
+
+    Returns: [size, size, 3] in 0..1.
+    """
+    from PIL import ImageDraw
+
+    means = column_means(memory.points.xyz, coverage.counts.to(memory.points.xyz.device))
+    points = replace(memory.points, rgb=counts_to_colours(means))
+    picture = to_pil(
+        draw_memory(memory, size, points=points, trajectory=trajectory, caption="seen by", dot=4)
+    )
+    draw = ImageDraw.Draw(picture)
+    last = len(COUNT_COLOURS) - 1
+    for number, colour in enumerate(COUNT_COLOURS):
+        left = 66 + 40 * number
+        draw.rectangle((left, 8, left + 12, 18), fill=tuple(round(255 * part) for part in colour))
+        draw.text((left + 16, 6), f"{number}{'+' if number == last else ''}", fill="white")
+    return from_pil(picture)
 
 
 def draw_references(references: References, height: int = 192) -> Tensor:
@@ -102,13 +169,26 @@ def draw_references(references: References, height: int = 192) -> Tensor:
         image = interpolate(
             view.image[None].cpu().float() / 255, (height, width), mode="bilinear", antialias=True
         )
-        picture = _to_pil(image[0].movedim(0, -1))
+        picture = to_pil(image[0].movedim(0, -1))
         draw = ImageDraw.Draw(picture)
         draw.rectangle((0, 0, width, 28), fill=(0, 0, 0))
         draw.text((4, 1), f"key frame {slot + 1}: {view.name}", fill="white")
         draw.text((4, 14), f"overlap {score:.2f}", fill="white")
-        tiles.append(_from_pil(picture))
+        tiles.append(from_pil(picture))
     return torch.cat(tiles, dim=1)
+
+
+def _to_world(w2c: list[Tensor]) -> Tensor:
+    """[V, 4, 4] camera-to-world on the CPU."""
+    return torch.linalg.inv(torch.stack(w2c).cpu()) if w2c else torch.zeros(0, 4, 4)
+
+
+def _from_above(points: PointCloud) -> tuple[Tensor, Tensor]:
+    """World x and z [N, 2] and colours [N, 3] of not too many points, the highest last (y points down)."""
+    step = max(1, points.num_points // MAX_DRAWN_POINTS)
+    xyz, rgb = points.xyz[::step].cpu(), points.rgb[::step].cpu().clamp(0, 1)
+    order = xyz[:, 1].argsort(descending=True)
+    return xyz[order][:, (0, 2)], rgb[order]
 
 
 def _middle(values: Tensor) -> Tensor:
@@ -120,13 +200,15 @@ def _middle(values: Tensor) -> Tensor:
     return ranked[[round(0.01 * last), round(0.99 * last)]]
 
 
-def _to_pil(image: Tensor) -> Image:
+def to_pil(image: Tensor) -> Image:
+    """[H, W, 3] in 0..1 as a picture of Pillow."""
     from PIL import Image
 
     return Image.fromarray((image.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
 
-def _from_pil(picture: Any) -> Tensor:
+def from_pil(picture: Any) -> Tensor:
+    """A picture of Pillow as [H, W, 3] in 0..1."""
     import numpy as np
 
     return torch.from_numpy(np.asarray(picture).copy()).float() / 255

@@ -94,7 +94,7 @@ def recolour(
         raise WorldStereoError(f"clips: got {sorted(clips or ())}, of which the memory holds none.")
     mapping = match_colours(colours, reference.flatten(1).mT.float(), strength)
     views = tuple(
-        replace(view, image=_map_picture(view.image, mapping)) if use else view
+        replace(view, image=_map_picture(view.image, mapping), latent=None) if use else view
         for view, use in zip(memory.views, is_chosen_view, strict=True)
     )
     rgb = torch.where(chosen[:, None], mapping.to_colours(points.rgb), points.rgb)

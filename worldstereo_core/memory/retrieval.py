@@ -1,11 +1,11 @@
-"""Which views of the bank a trajectory should see again: overlap of view volumes, references with slots."""
+"""Which views of the bank a trajectory should see again: by view volumes or visible points, with slots."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from ..geometry.cameras import Cameras, check_cameras
 from ..geometry.trajectory import Trajectory
 from .selection import FeatureExtractor, QualityMeasure, select_views
 from .view import View
+from .view_cover import cover
+from .visible_points import bank_sight, detail_of, seen_points
 
 if TYPE_CHECKING:
     from .memory import GeometricMemory
@@ -27,6 +29,8 @@ NEAR, FAR = 0.1, 10.0
 # Bank views scored at once: bounds the memory of one trajectory against a bank of any size.
 CHUNK = 4096
 SHORTCUT_BONUS = 1.0
+
+RetrievalMethod = Literal["frustum overlap", "visible points"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,12 +243,20 @@ def retrieve_references(
     shortcuts: Sequence[int | None] | None = None,
     near: float = NEAR,
     far: float = FAR,
+    method: RetrievalMethod = "frustum overlap",
+    progress: Callable[[int, int], None] | None = None,
 ) -> References:
     """Choose views of the bank that show what a trajectory will see.
 
-    Every target frame but the first (it shows the start image) takes the bank view whose view volume overlaps
-    its own most. If they take more than ``max_references`` different views, those that differ most in camera
-    and picture are kept and the frames choose again among them; fewer may then remain.
+    "frustum overlap", as released: every target frame but the first (it shows the start image) takes the bank
+    view whose view volume overlaps its own most. If they take more than ``max_references`` different views,
+    those that differ most in camera and picture are kept and the frames choose again among them; fewer may
+    then remain.
+
+    "visible points": views are chosen one by one, each the one that adds most to the points of the memory
+    that the target frames see and the chosen views have seen, large enough. Scores are shares of a frame's
+    points, less for other directions and for views from further away. If the frames see no point of the
+    memory, view volumes decide, and that is logged.
 
     Args:
         memory: its bank; each view counts with its own image size.
@@ -255,12 +267,26 @@ def retrieve_references(
         quality: pictures to quality, used likewise; None uses ``image_quality``.
         shortcuts: per target frame 1..T-1, a bank index whose score is raised by 1, or None (see ``order``).
         near, far: ends of the view volumes along the corner rays, scene units.
+        method: see above; ``feature_extractor``, ``quality``, ``shortcuts``, ``near`` and ``far`` belong to
+            "frustum overlap".
+        progress: called while the views of a new memory are looked through for "visible points"; it may raise
+            to interrupt.
 
-    Raises: WorldStereoError for an empty bank, no reference wanted, cameras that are none, or fewer than two
-        target frames.
+    Raises: WorldStereoError for an unknown method, an empty bank, no reference wanted, cameras that are none,
+        or fewer than two target frames.
     """
     cameras = cameras.cameras if isinstance(cameras, Trajectory) else cameras
     _check_request(memory, cameras, max_references, shortcuts)
+    if method == "visible points":
+        matches = _match_by_points(memory, cameras[1:], max_references, progress)
+        if matches is not None:
+            return _gather_references(memory, matches, None)
+        logger.warning(
+            "references: the trajectory sees no point that a view of the memory has seen, so views are "
+            "chosen by the overlap of view volumes. Check that trajectory and memory use the same units."
+        )
+    elif method != "frustum overlap":
+        raise WorldStereoError(f'method: got "{method}", expected frustum overlap or visible points.')
     bank = views_to_frusta(memory.views, near, far)
     cameras = cameras.to(bank.lower.device)[1:]
     sizes = torch.tensor([[cameras.height, cameras.width]]).expand(cameras.num_frames, 2)
@@ -281,6 +307,44 @@ def retrieve_references(
             len(matches.scores),
         )
     return _gather_references(memory, matches, selected)
+
+
+def _match_by_points(
+    memory: GeometricMemory, targets: Cameras, most: int, progress: Callable[[int, int], None] | None
+) -> Matches | None:
+    """Matches among the views that cover the targets' points; None if they have no points in common."""
+    sight = bank_sight(memory, progress)
+    forward = targets.w2c[:, 2, :3].float().cpu()
+    angles = torch.rad2deg(torch.acos((forward @ sight.forward.T).clamp(-1, 1)))
+    seen = seen_points(sight.sample, targets)
+    wanted = detail_of(
+        sight.sample, seen, targets.w2c.float().cpu(), targets.K[:, 0, 0].cpu() / targets.width
+    )
+    # A far view of everything does not stand for a near one: half as large counts half.
+    detail = (sight.detail / wanted.clamp_min(1e-30)[:, None]).clamp(max=1)
+    found = cover(sight, seen, angle_penalty(angles) * detail, min(most, targets.num_frames))
+    if not found.chosen:
+        return None
+    chosen = torch.tensor(found.chosen)
+    own = _own_frames(found.scores[:, chosen])
+    indices = chosen[own]
+    rows = torch.arange(len(own))
+    return Matches(indices, found.scores[rows, indices], angles[rows, indices])
+
+
+def _own_frames(scores: Tensor) -> Tensor:
+    """[T] which of C <= T views each frame takes: its best, but no view goes without a frame."""
+    taken = scores.argmax(dim=1)
+    settled = torch.zeros(len(scores), dtype=torch.bool)
+    for view in range(scores.shape[1]):
+        frames = (taken == view) & ~settled
+        if not bool(frames.any()):
+            # A frame whose view another frame shows too gives way, if there is one.
+            counts = torch.bincount(taken, minlength=scores.shape[1])
+            frames = (counts[taken] > 1) & ~settled
+        frame = int(torch.where(frames, scores[:, view], -torch.inf).argmax())
+        taken[frame], settled[frame] = view, True
+    return taken
 
 
 def _gather_references(memory: GeometricMemory, matches: Matches, selected: list[int] | None) -> References:

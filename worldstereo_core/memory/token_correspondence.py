@@ -1,16 +1,26 @@
-"""For each target token the reference tokens that see the same surface, sparse, and as masks for "
-"attention."""
+"""For each target token the reference tokens that see the same surface, sparse and as masks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..checks import ShapeError, WorldStereoError
-from .correspondence import Correspondences
+from ..geometry.cameras import Cameras
+from ..geometry.render import render_points
+from .correspondence import Correspondences, correspond, view_camera
+from .view import View
+
+if TYPE_CHECKING:
+    from .memory import GeometricMemory
+
+# Depth samples down and across a token, for which tokens are compared.
+SAMPLES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +116,60 @@ def correspond_tokens(
         num_targets=len(matches) * per_picture,
         num_references=num_references,
     )
+
+
+def shared_tokens(
+    memory: GeometricMemory,
+    cameras: Cameras,
+    views: Sequence[View | Cameras],
+    rows: int,
+    columns: int,
+    *,
+    tolerance: float = 0.05,
+    progress: Callable[[int, int], None] | None = None,
+) -> TokenCorrespondences:
+    """Token pairs of a clip and its references, by the memory's geometry.
+
+    The memory is drawn small, ``SAMPLES`` depth samples per token side, at every camera of the clip.
+
+    Args:
+        cameras: one per key frame; the whole picture is covered by rows x columns tokens.
+        views: the references, whose pictures are stretched over as many tokens; one camera instead of a view
+            stands for a picture of the memory from there. A view without depth takes the memory's.
+        tolerance: see ``correspond``; more than there since depth is sampled sparsely.
+        progress: called with (frames done, frames in all); it may raise to interrupt.
+
+    Raises: WorldStereoError for no tokens, ShapeError for no views.
+    """
+    if not views:
+        raise ShapeError("references: got no views, expected at least one. Retrieve references first.")
+    device = memory.points.xyz.device
+    size = (rows * SAMPLES, columns * SAMPLES)
+    sources = []
+    for view in views:
+        camera = (view_camera(view) if isinstance(view, View) else view).resized(*size).to(device)
+        depth = view.depth if isinstance(view, View) else None
+        sources.append(
+            (camera, _drawn(memory, camera) if depth is None else _sampled(depth.to(device), size))
+        )
+    matches = []
+    for frame in range(cameras.num_frames):
+        camera = cameras[frame].resized(*size).to(device)
+        depth = _drawn(memory, camera)
+        matches.append([correspond(depth, camera, there, at, tolerance=tolerance) for at, there in sources])
+        if progress is not None:
+            progress(frame + 1, cameras.num_frames)
+    return correspond_tokens(matches, rows, columns)
+
+
+def _drawn(memory: GeometricMemory, camera: Cameras) -> Tensor:
+    # Discs of one pixel's radius leave no gaps between points that were lifted from larger pictures.
+    radius = 2 / min(camera.height, camera.width)
+    return render_points(memory.points, camera, radius=radius, points_per_pixel=1).depth[0]
+
+
+def _sampled(depth: Tensor, size: tuple[int, int]) -> Tensor:
+    return interpolate(depth[None, None], size, mode="nearest-exact")[0, 0]
 
 
 def _token_pairs(

@@ -1,92 +1,40 @@
-"""Growing the memory by a generated clip: views for the bank, and points where the memory had none."""
+"""Growing the memory by a generated clip: views for the bank, and points from their depth."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from statistics import median
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError, check_shape
-from ..geometry.cameras import Cameras, check_cameras, unproject
-from ..geometry.depth import EdgeMode, depth_edges, has_depth, lower_median
-from ..geometry.point_cloud import PointCloud
-from ..geometry.render import render_points
+from ..geometry.cameras import Cameras, check_cameras
+from ..geometry.depth import EdgeMode, has_depth, lower_median
 from ..geometry.trajectory import Trajectory
 from ..sizes import sample_align_frames
-from .alignment import AlignmentReport, align_clip, comparable_pixels
+from .alignment import (
+    MIN_OVERLAP_PIXELS,
+    MIN_OVERLAP_SHARE,
+    AlignmentReport,
+    align_clip,
+    comparable_pixels,
+)
+from .far_depth import contract_far_from_origin, is_within_limit
+from .growth import Carving, Clip, Growth, Holes, Voxels
+from .update_report import UpdateReport
 from .view import View, image_to_bytes
 
 if TYPE_CHECKING:
     from .memory import GeometricMemory
 
 Alignment = Literal["ratio", "robust"]
+Fusion = Literal["holes", "voxel"]
 
-# Fewer shared pixels than this (count, share of the picture) say nothing about scale.
-MIN_OVERLAP_PIXELS = 8
-MIN_OVERLAP_SHARE = 0.001
 # Frames and cameras may differ in size, but not in aspect by more than this.
 ASPECT_TOLERANCE = 0.02
-
-
-@dataclass(frozen=True)
-class UpdateReport:
-    """What an update did.
-
-    Attributes:
-        clip: number of the new clip.
-        clip_name: prefix of its views' names.
-        kept_frames: frames of the clip that became views.
-        points_per_frame: points added from each kept frame; empty without geometry.
-        scale_ratios: factor that brought each kept frame's depth to the memory's scale; empty when the depth
-            was taken as it came, or aligned by lines.
-        alignment: the lines of the frames under ``alignment="robust"``, else None.
-    """
-
-    clip: int
-    clip_name: str
-    kept_frames: tuple[int, ...]
-    points_per_frame: tuple[int, ...] = ()
-    scale_ratios: tuple[float, ...] = ()
-    alignment: AlignmentReport | None = None
-
-    @property
-    def num_views(self) -> int:
-        return len(self.kept_frames)
-
-    @property
-    def num_points(self) -> int:
-        return sum(self.points_per_frame)
-
-    @property
-    def scale_ratio(self) -> float | None:
-        """Median of the frames' ratios; None when the depth was taken as it came."""
-        return median(self.scale_ratios) if self.scale_ratios else None
-
-    @property
-    def text(self) -> str:
-        """The report in short sentences."""
-        kept = ", ".join(str(frame) for frame in self.kept_frames)
-        parts = [f"{self.clip_name}: {self.num_views} views added (frames {kept})"]
-        if not self.points_per_frame:
-            parts.append(
-                "no points added, because no geometry was given: later renders show only what the memory "
-                "already had"
-            )
-        else:
-            parts.append(f"{self.num_points:,} points added where the memory had holes")
-        if self.scale_ratios:
-            parts.append(
-                f"depth multiplied by {self.scale_ratio:.4g} to meet the memory's scale "
-                f"({min(self.scale_ratios):.4g} to {max(self.scale_ratios):.4g} over the frames)"
-            )
-        if self.alignment is not None:
-            parts.append(self.alignment.text.rstrip("."))
-        return "; ".join(parts) + "."
 
 
 def update_memory(
@@ -105,14 +53,22 @@ def update_memory(
     edge_threshold: float = 0.35,
     edge_mode: EdgeMode = "masked",
     radius: float = 0.008,
+    sky: Tensor | None = None,
+    min_confidence: float = 0.0,
+    percentile: float = 2.0,
+    fusion: Fusion = "holes",
+    cell: float | None = None,
+    carving: Carving = "clips",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[GeometricMemory, UpdateReport]:
     """Return a new memory that also knows a generated clip; the old one is untouched.
 
-    Evenly spread frames become views. Their points are added frame after frame, only where a render of the
-    memory so far into that frame is a hole: a surface the memory already shows is never stored twice, and
-    the input image's own points stay what the later clips are built on. A new object in front of a surface
-    that is already known therefore adds no points.
+    Evenly spread frames become views, and their points join the cloud in one of two ways. "holes" adds them
+    frame after frame, only where a render of the memory so far into that frame is a hole: a surface the
+    memory already shows is never stored twice, and the input image's own points stay what the later clips
+    are built on; a new object in front of a surface that is already known adds no points. "voxel" keeps one
+    weighted point per cell: what is seen again gets surer, and what a frame sees through is removed
+    (``fusion.VoxelMap``).
 
     Args:
         memory: what to grow.
@@ -120,7 +76,7 @@ def update_memory(
         cameras: T cameras in the memory's world. Another size of the same aspect is scaled to the frames'.
         depths: [T, H, W], camera z of the frames in the memory's units; 0 or non-finite marks no data. None
             adds views only, and no points.
-        valid: [T, H, W] bool, False = no data (sky).
+        valid: [T, H, W] bool, False = no data.
         keep_frames: how many frames to keep, see ``sizes.sample_align_frames``.
         clip_name: prefix of the new views' names; ``"clip_01"`` and so on by default.
         align_scale: set it when depths come from an estimator, whose scale is its own: each kept frame's
@@ -133,61 +89,103 @@ def update_memory(
         contract_far: pull far depth in by the limit the input image had; False if it already is.
         edge_threshold, edge_mode: which points on depth edges are dropped.
         radius: of a point when looking for holes, as in ``geometry.render.render_points``.
+        sky: [T, H, W] bool, True = sky: no depth there, and in "voxel" fusion points before it are removed.
+        min_confidence: depth below it is not used at all, 0..1.
+        percentile: share of the memory's nearest and of its farthest pixels that the robust fit leaves out.
+        fusion: "holes" or "voxel".
+        cell: edge of a fusion cell, scene units; ``growth.DEFAULT_CELL`` median depths by default.
+        carving: which points a frame may remove: those of "clips", "all", or none ("off").
         progress: called with (frames done, frames in all); it may raise to interrupt.
 
     Raises: ShapeError, PathError or WorldStereoError if counts or sizes differ, a camera is not one, the bank
         is empty, or ``align_scale`` finds no overlap.
     """
     cameras = cameras.cameras if isinstance(cameras, Trajectory) else cameras
-    cameras = _check_clip(memory, frames, cameras, depths, valid, confidence)
-    if alignment not in ("ratio", "robust"):
-        raise WorldStereoError(f'alignment: got "{alignment}", expected "ratio" or "robust".')
+    maps = {"depths": depths, "valid": valid, "confidence": confidence, "sky": sky}
+    cameras = _check_clip(memory, frames, cameras, maps)
+    _check_choice("alignment", alignment, ("ratio", "robust"))
+    _check_choice("fusion", fusion, ("holes", "voxel"))
+    _check_choice("carving", carving, ("clips", "all", "off"))
     kept = sample_align_frames(frames.shape[0], keep_frames)
-    clip = _next_clip(memory)
-    clip_name = f"clip_{clip:02d}" if clip_name is None else clip_name
-    points, views = memory.points, list(memory.views)
-    counts: list[int] = []
-    ratios: list[float] = []
-    device = points.xyz.device
+    device = memory.points.xyz.device
+    number = _next_clip(memory)
+    clip = Clip(
+        number=number,
+        frames=frames,
+        cameras=cameras,
+        depths=depths,
+        valid=valid,
+        confidence=confidence,
+        sky=sky,
+        min_confidence=min_confidence,
+        edge_threshold=edge_threshold,
+        edge_mode=edge_mode,
+        kept=kept,
+        device=device,
+    )
+    clip_name = f"clip_{number:02d}" if clip_name is None else clip_name
+
     lines: AlignmentReport | None = None
+    growth: Growth = Holes(memory.points, radius)
+    if depths is not None and fusion == "voxel":
+        growth = Voxels.of(memory, cell, carving, radius)
     if depths is not None and align_scale and alignment == "robust":
-        lines = _align_lines(memory, kept, cameras.to(device), depths, valid, confidence, radius)
+        lines = _align_lines(memory, clip, growth, percentile)
+    views: list[View] = []
+    ratios: list[float] = []
+    residuals: list[float | None] = []
     for done, frame in enumerate(kept):
-        image, camera = frames[frame].to(device), cameras[frame].to(device)
+        camera = clip.camera(frame)
         depth = None
         if depths is not None:
-            depth = _usable_depth(depths[frame], None if valid is None else valid[frame]).to(device)
-            # One layer is enough: only the nearest depth and the holes matter here.
-            seen = render_points(points, camera, radius=radius, points_per_pixel=1)
+            depth = clip.depth(frame)
+            seen = growth.render(camera)
+            undistorted = is_within_limit(seen.depth[0], camera, memory.views[0], memory.far_limit)
             if lines is not None:
                 fit = lines.frames[done].fit
                 depth = torch.zeros_like(depth) if fit is None else fit.apply(depth)
-            elif align_scale:
-                undistorted = _is_within_limit(seen.depth[0], camera, memory)
-                ratios.append(_align_frame(frame, depth, seen.depth[0], undistorted))
-                depth = depth * ratios[-1]
+                residuals.append(lines.frames[done].residual)
+            else:
+                if align_scale:
+                    ratios.append(_align_frame(frame, depth, seen.depth[0], undistorted))
+                    depth = depth * ratios[-1]
+                residuals.append(_residual(depth, seen.depth[0], undistorted))
             if contract_far:
                 depth = contract_far_from_origin(depth, camera, memory.views[0], memory.far_limit)
-            sure = None if confidence is None else confidence[frame].to(device)
-            added = _points_in_holes(
-                image, depth, camera, seen.hole_mask[0] > 0.5, clip, edge_threshold, edge_mode, sure
-            )
-            counts.append(added.num_points)
-            points = PointCloud.concat([points, added]) if added.num_points else points
+            if bool(has_depth(depth).any()):
+                growth.add(clip, frame, depth, seen, residuals[-1] or 0.0)
+            else:
+                growth.counts.append(0)
         views.append(
             View(
-                image=image_to_bytes("frames", image),
+                image=image_to_bytes("frames", frames[frame].to(device)),
                 w2c=camera.w2c[0].float(),
                 K=camera.K[0].float(),
                 name=f"{clip_name}/{frame:04d}",
-                clip=clip,
+                clip=number,
                 depth=None if lines is not None and lines.frames[done].fit is None else depth,
             ).to(memory.views[0].image.device)
         )
         if progress is not None:
             progress(done + 1, len(kept))
-    report = UpdateReport(clip, clip_name, tuple(kept), tuple(counts), tuple(ratios), lines)
-    grown = replace(memory, points=points, views=tuple(views), history=(*memory.history, report.text))
+    points, fused, fusion_report = growth.finish()
+    report = UpdateReport(
+        clip=number,
+        clip_name=clip_name,
+        kept_frames=tuple(kept),
+        points_per_frame=tuple(growth.counts),
+        scale_ratios=tuple(ratios),
+        alignment=lines,
+        residuals=tuple(residuals),
+        fusion=fusion_report,
+    )
+    grown = replace(
+        memory,
+        points=points,
+        views=(*memory.views, *views),
+        history=(*memory.history, report.text),
+        fused=fused or memory.fused,
+    )
     return grown, report
 
 
@@ -219,45 +217,6 @@ def align_depth_scale(depth: Tensor, rendered_depth: Tensor, valid: Tensor | Non
     return float(lower_median(rendered_depth[both] / depth[both]))
 
 
-def contract_far_from_origin(depth: Tensor, camera: Cameras, origin: View, limit: float) -> Tensor:
-    """Contract far depth of any view the way the input image's was.
-
-    The input image contracts camera z beyond the limit m to 2m - m^2 / z. Another view that contracted by its
-    own z, or by a limit of its own, would put the same far surface elsewhere. So a point's reach is measured
-    from the input image's camera (its z inside that picture, continued to all sides like the faces of a
-    cube) and the point moves along the ray of its own pixel by the factor that the reach asks for. In the
-    input image's own view this is exactly its contraction, under pure rotation the same world point meets
-    itself, and a point never leaves the pixel that shows it.
-
-    Args:
-        depth: [H, W], camera z in scene units; no data stays as it is.
-        camera: one camera at H x W.
-        origin: the input image's view.
-        limit: m, scene units; inf changes nothing.
-    """
-    if math.isinf(limit):
-        return depth
-    reach = _reach(depth, camera, origin)
-    factor = (2 * limit - limit**2 / reach) / reach
-    return torch.where(reach > limit, depth * factor, depth)
-
-
-def _reach(depth: Tensor, camera: Cameras, origin: View) -> Tensor:
-    """[H, W] how far each pixel's point is from the origin view's camera by the cube rule; NaN: no data."""
-    world = unproject(depth[None], camera.K, camera.w2c)[0]
-    K, w2c = origin.K, origin.w2c.to(world)
-    x, y, z = (world @ w2c[:3, :3].mT + w2c[:3, 3]).abs().unbind(-1)
-    # Inside the origin's picture its own z must win, also if it is wider than a cube's face.
-    half_width = max(1.0, float(torch.maximum(K[0, 2], origin.width - K[0, 2]) / K[0, 0]))
-    half_height = max(1.0, float(torch.maximum(K[1, 2], origin.height - K[1, 2]) / K[1, 1]))
-    return torch.maximum(z, torch.maximum(x / half_width, y / half_height))
-
-
-def _is_within_limit(rendered_depth: Tensor, camera: Cameras, memory: GeometricMemory) -> Tensor:
-    """[H, W] pixels whose memory depth is not contracted, so that it can be compared with an estimate."""
-    return _reach(rendered_depth, camera, memory.views[0]) <= memory.far_limit
-
-
 def _align_frame(frame: int, depth: Tensor, rendered_depth: Tensor, undistorted: Tensor) -> float:
     try:
         return align_depth_scale(depth, rendered_depth, undistorted)
@@ -265,56 +224,33 @@ def _align_frame(frame: int, depth: Tensor, rendered_depth: Tensor, undistorted:
         raise WorldStereoError(f"frame {frame} of the clip: {error}") from error
 
 
-def _align_lines(
-    memory: GeometricMemory,
-    kept: list[int],
-    cameras: Cameras,
-    depths: Tensor,
-    valid: Tensor | None,
-    confidence: Tensor | None,
-    radius: float,
-) -> AlignmentReport:
+def _residual(depth: Tensor, rendered_depth: Tensor, undistorted: Tensor) -> float | None:
+    """Median relative difference over the pixels both see; None if they are too few."""
+    both = has_depth(depth) & has_depth(rendered_depth) & undistorted
+    if int(both.sum()) < MIN_OVERLAP_PIXELS:
+        return None
+    return float(lower_median((depth[both] / rendered_depth[both] - 1).abs()))
+
+
+def _align_lines(memory: GeometricMemory, clip: Clip, growth: Growth, percentile: float) -> AlignmentReport:
     """Lines that bring the kept frames' depth to the memory as it was before the clip."""
     estimates, rendered, usable, weights = [], [], [], []
-    for frame in kept:
-        camera = cameras[frame]
-        mask = None if valid is None else valid[frame]
-        depth = _usable_depth(depths[frame], mask).to(memory.points.xyz.device)
-        sure = torch.ones_like(depth) if confidence is None else confidence[frame].to(depth)
-        seen = render_points(memory.points, camera, radius=radius, points_per_pixel=1).depth[0]
-        undistorted = _is_within_limit(seen, camera, memory) & (sure > 0)
-        usable.append(comparable_pixels(depth, seen, camera.K[0], valid=undistorted))
+    for frame in clip.kept:
+        camera, depth = clip.camera(frame), clip.depth(frame)
+        sure = clip.sureness(frame)
+        sure = torch.ones_like(depth) if sure is None else sure
+        seen = growth.surface(camera)
+        undistorted = is_within_limit(seen, camera, memory.views[0], memory.far_limit) & (sure > 0)
+        usable.append(comparable_pixels(depth, seen, camera.K[0], valid=undistorted, percentile=percentile))
         estimates.append(depth)
         rendered.append(seen)
         weights.append(sure)
-    return align_clip(estimates, rendered, usable, frame_numbers=kept, confidence=weights)
+    return align_clip(estimates, rendered, usable, frame_numbers=clip.kept, confidence=weights)
 
 
-def _usable_depth(depth: Tensor, valid: Tensor | None) -> Tensor:
-    usable = has_depth(depth) if valid is None else has_depth(depth) & valid.bool()
-    return torch.where(usable, depth.float(), 0.0)
-
-
-def _points_in_holes(
-    image: Tensor,  # [3, H, W]
-    depth: Tensor,  # [H, W]
-    camera: Cameras,
-    is_hole: Tensor,  # [H, W] bool
-    clip: int,
-    edge_threshold: float,
-    edge_mode: EdgeMode,
-    confidence: Tensor | None = None,  # [H, W]
-) -> PointCloud:
-    keep = is_hole & has_depth(depth)
-    if bool(keep.any()):
-        keep = keep & ~depth_edges(depth, edge_threshold, edge_mode)
-    xyz = unproject(depth[None], camera.K, camera.w2c)[0][keep]
-    return PointCloud(
-        xyz=xyz.float(),
-        rgb=image.permute(1, 2, 0)[keep].float(),
-        confidence=xyz.new_ones(len(xyz)) if confidence is None else confidence[keep].float(),
-        clip=torch.full((len(xyz),), clip, dtype=torch.int32, device=xyz.device),
-    )
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise WorldStereoError(f'{name}: got "{value}", expected {" or ".join(f"{c!r}" for c in choices)}.')
 
 
 def _next_clip(memory: GeometricMemory) -> int:
@@ -326,9 +262,7 @@ def _check_clip(
     memory: GeometricMemory,
     frames: Tensor,
     cameras: Cameras,
-    depths: Tensor | None,
-    valid: Tensor | None,
-    confidence: Tensor | None,
+    maps: Mapping[str, Tensor | None],
 ) -> Cameras:
     """Check that everything describes the same clip; return the cameras at the frames' size."""
     if not memory.views:
@@ -344,12 +278,13 @@ def _check_clip(
             "cameras, expected as many of both. Give the trajectory the clip was generated with, or "
             "resample it."
         )
-    for name, maps in (("depths", depths), ("valid", valid), ("confidence", confidence)):
-        if maps is not None and tuple(maps.shape) != (size["T"], size["H"], size["W"]):
+    for name, given in maps.items():
+        if given is not None and tuple(given.shape) != (size["T"], size["H"], size["W"]):
             raise ShapeError(
-                f"{name}: got a tensor of shape {list(maps.shape)}, expected "
+                f"{name}: got a tensor of shape {list(given.shape)}, expected "
                 f"{[size['T'], size['H'], size['W']]} as the frames have. Give one map per frame."
             )
+    confidence = maps["confidence"]
     if confidence is not None and not bool(((confidence >= 0) & (confidence <= 1)).all()):
         raise WorldStereoError(
             f"confidence: got values from {float(confidence.min()):.4g} to {float(confidence.max()):.4g}, "

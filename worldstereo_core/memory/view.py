@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ..checks import WorldStereoError
+from ..geometry.cameras import Cameras
+from ..geometry.trajectory import Trajectory
 
 # Interpolation and bf16 decoding overshoot 0..1 by this much; more means another range.
 _OVERSHOOT = 0.02
@@ -25,6 +27,9 @@ class View:
         clip: 0 for the input image, then 1, 2, ...
         depth: [H, W] float32 camera z in scene units, 0 = no data, or None. Far depth is contracted exactly
             as the memory's points are, so depth and points agree.
+        latent: [16, H / 8, W / 8] float32, the VAE's own latent that the image was decoded from, or None. It
+            spares the next clip a trip through the VAE, each of which shifts colours a little. Whoever
+            changes the image drops it.
     """
 
     image: Tensor
@@ -33,6 +38,7 @@ class View:
     name: str
     clip: int = 0
     depth: Tensor | None = None
+    latent: Tensor | None = None
 
     @property
     def height(self) -> int:
@@ -42,6 +48,21 @@ class View:
     def width(self) -> int:
         return self.image.shape[2]
 
+    @property
+    def picture(self) -> Tensor:
+        """[3, H, W] float 0..1."""
+        return self.image.float() / 255
+
+    @property
+    def camera(self) -> Cameras:
+        """Cameras of one frame, at the view's own size."""
+        return Cameras(self.w2c[None], self.K[None], self.height, self.width)
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The view's camera as a trajectory of one frame."""
+        return Trajectory(self.camera, name=self.name, source="view of a memory")
+
     def to(self, device: torch.device | str) -> View:
         """Return the view on another device."""
         return replace(
@@ -50,6 +71,7 @@ class View:
             w2c=self.w2c.to(device),
             K=self.K.to(device),
             depth=None if self.depth is None else self.depth.to(device),
+            latent=None if self.latent is None else self.latent.to(device),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..checks import CheckpointError
+from .backbone_kind import check_backbone
 from .checkpoint_settings import SettingsReader, find_settings
 from .config import WorldStereoConfig, control_sizes_from_shapes, count_blocks
 from .key_names import (
@@ -52,6 +53,8 @@ class WorldStereoCheckpoint:
         missing_backbone_keys: Wan names that a backbone beside this file must bring (empty when complete).
         report: sentences about what was found and assumed.
         source: the file, for messages.
+        is_uni3c: a Uni3C control: its embeddings lie outside the control branch, or it is a control branch
+            alone that takes video frames.
     """
 
     config: WorldStereoConfig
@@ -63,6 +66,7 @@ class WorldStereoCheckpoint:
     missing_backbone_keys: tuple[str, ...]
     report: tuple[str, ...]
     source: str
+    is_uni3c: bool = False
 
     def describe(self) -> str:
         """The report as one text, a sentence per line."""
@@ -74,7 +78,12 @@ class WorldStereoCheckpoint:
         return count_blocks(self.backbone_state, "blocks.")
 
 
-def load_checkpoint(path: str | Path, *, overrides: Mapping[str, Any] | None = None) -> WorldStereoCheckpoint:
+def load_checkpoint(
+    path: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    reader: Callable[[Path], tuple[dict[str, Tensor], dict[str, str]]] = read_weights,
+) -> WorldStereoCheckpoint:
     """Read a WorldStereo or Uni3C control file.
 
     Args:
@@ -82,13 +91,14 @@ def load_checkpoint(path: str | Path, *, overrides: Mapping[str, Any] | None = N
             a flat ``<name>.safetensors`` (settings from its metadata or ``<name>.json``), or a ``.pth``.
         overrides: settings that win over the file's: ``variant`` ("camera", "memory", "memory-dmd") and
             ``reference_update`` (bool); None values are ignored.
+        reader: reads the tensors; ``weight_files.read_weights`` or one with the same result.
 
     Raises: CheckpointError, naming the file, if it is damaged, of another family or incomplete.
     """
     path = Path(path)
     if path.is_dir():
         path = path / "model.safetensors"
-    tensors, metadata = read_weights(path)
+    tensors, metadata = reader(path)
     settings, source = find_settings(path, metadata)
     return checkpoint_from_tensors(
         tensors, settings, settings_source=source, overrides=overrides, source=str(path)
@@ -141,6 +151,8 @@ def checkpoint_from_tensors(
         missing_backbone_keys=tuple(missing),
         report=(),
         source=source,
+        is_uni3c=any(strip_prefix(key).startswith(_TOP_LEVEL_CONTROL) for key in tensors)
+        or (not backbone and sizes.mask_kernel > 1),
     )
     report = [*_describe(checkpoint, len(tensors)), *notes, *reader.notes]
     return replace(checkpoint, report=tuple(report))
@@ -173,54 +185,6 @@ def merge_backbone(base: Mapping[str, Tensor], checkpoint: WorldStereoCheckpoint
                 f"{checkpoint.config.control.output_width}."
             )
     return {**base, **checkpoint.backbone_state}
-
-
-def check_backbone(
-    checkpoint: WorldStereoCheckpoint, backbone_width: int, num_blocks: int, in_channels: int, is_i2v: bool
-) -> None:
-    """Check that a backbone is the kind this file was trained on.
-
-    Args:
-        checkpoint: the WorldStereo file.
-        backbone_width: channels of the backbone's tokens.
-        num_blocks: its transformer blocks.
-        in_channels: channels of its patch embedding.
-        is_i2v: it has image cross-attention (CLIP vision).
-
-    Raises: CheckpointError.
-    """
-    sizes = checkpoint.config.control
-    wanted = f"{checkpoint.source} needs a Wan 2.1 image-to-video backbone of width {sizes.output_width}"
-    got = f"got width {backbone_width}, {num_blocks} blocks, {in_channels} input channels"
-    if in_channels == 48:
-        raise CheckpointError(f"backbone: {got}: this is Wan 2.2 5B. {wanted}; choose Wan 2.1 I2V 14B.")
-    if in_channels != sizes.in_channels:
-        kind = "a text-to-video model" if in_channels == 16 else "another family"
-        raise CheckpointError(
-            f"backbone: {got}: this is {kind}. {wanted} and {sizes.in_channels} input channels; choose "
-            "Wan 2.1 I2V."
-        )
-    if not is_i2v:
-        raise CheckpointError(
-            f"backbone: {got}, but no image cross-attention (text-to-video, or Wan 2.2). {wanted}; "
-            "choose Wan 2.1 I2V."
-        )
-    if backbone_width != sizes.output_width:
-        raise CheckpointError(
-            f"backbone: {got}. {wanted}; choose the Wan 2.1 I2V model of that size, or another WorldStereo "
-            "file."
-        )
-    needed = max(sizes.num_blocks, checkpoint.num_backbone_blocks)
-    if num_blocks < needed:
-        raise CheckpointError(
-            f"backbone: {got}. {checkpoint.source} reaches {needed} blocks; choose the Wan 2.1 I2V model it "
-            "was trained on."
-        )
-    if sizes.time_width != backbone_width:
-        raise CheckpointError(
-            f"backbone: {got}; the control branch takes a time embedding of {sizes.time_width} channels. "
-            "Choose the backbone it was trained on."
-        )
 
 
 def _sort_keys(
@@ -330,7 +294,8 @@ def _describe(checkpoint: WorldStereoCheckpoint, num_tensors: int) -> list[str]:
         count = len(checkpoint.backbone_state)
         tail = "make a complete backbone" if checkpoint.is_complete else "override the backbone beside it"
         lines.append(f"{count} backbone tensors {tail}.")
-    lines.append(_intended_use(config))
+    if not checkpoint.is_uni3c:
+        lines.append(_intended_use(config))
     if checkpoint.unused_keys:
         names = summarise_keys(list(checkpoint.unused_keys))
         lines.append(f"{len(checkpoint.unused_keys)} tensors are known and unused: {names}.")

@@ -16,6 +16,7 @@ from .config import (
     LATENT_CONDITION_MODES,
     VARIANTS,
     ControlSizes,
+    WorldStereoConfig,
 )
 
 METADATA_KEY = "worldstereo_config"  # JSON text of a config.json in a flat safetensors file
@@ -47,6 +48,25 @@ def find_settings(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, An
             if key == METADATA_KEY or "controlnet_cfg" in settings:
                 return settings, "the file's metadata"
     return None, ""
+
+
+def config_to_settings(config: WorldStereoConfig) -> dict[str, Any]:
+    """The contents of a config.json that reads back as this config; sizes come from the tensors anyway."""
+    settings: dict[str, Any] = {
+        "variant": config.variant,
+        "nframe": config.num_keyframes,
+        "latent_cond_mode": config.latent_condition_mode,
+        "negative_prompt": config.negative_prompt,
+        "scale_map": [list(size) for size in config.buckets],
+        "controlnet_cfg": {
+            "num_heads": config.control.num_heads,
+            "interp": config.control.interpolated,
+            "update_ref": config.updates_references,
+        },
+    }
+    if config.variant == "memory-dmd":
+        settings |= {key: getattr(config.dmd, name) for name, key in _DMD_KEYS.items()}
+    return settings
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:

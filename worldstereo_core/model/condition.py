@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..memory.token_correspondence import TokenCorrespondences
+from .reference_attention import ReferenceAccess
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,8 @@ class ControlCondition:
         reference_index: [V] int64 in 0..F-2; reference j takes the time position reference_index[j] + 1.
         camera_tokens: [b, F, 7] quaternion wxyz and translation of the normalised w2c, or None.
         reference_camera_tokens: [b, V, 7], or None.
+        shared_surfaces: pairs of clip and reference tokens of the same surface; None = not looked for.
+        reference_access: what each token may see of the references; None = everything.
     """
 
     render_latents: Tensor
@@ -29,6 +36,8 @@ class ControlCondition:
     reference_index: Tensor | None = None
     camera_tokens: Tensor | None = None
     reference_camera_tokens: Tensor | None = None
+    shared_surfaces: TokenCorrespondences | None = None
+    reference_access: ReferenceAccess | None = None
 
     @property
     def num_frames(self) -> int:
@@ -51,9 +60,31 @@ class ControlCondition:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> ControlCondition:
         """The same condition elsewhere; indices keep their integer type."""
-        moved = {}
+        moved: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
                 moved[field.name] = value.to(device, dtype if value.is_floating_point() else None)
+        if self.reference_access is not None:
+            moved["reference_access"] = self.reference_access.to(device)
         return replace(self, **moved)
+
+    def resized(self, height: int, width: int) -> ControlCondition:
+        """The same condition for smaller pictures; sides in pixels, multiples of 16.
+
+        Every value becomes the mean of those it covers, latents too: good for a quick look, not for a result.
+        """
+        changed = {
+            "render_latents": _mean_resized(self.render_latents, height // 8, width // 8),
+            "hole_mask": (_mean_resized(self.hole_mask, height, width) >= 0.5).to(self.hole_mask.dtype),
+        }
+        if self.rays is not None:
+            changed["rays"] = _mean_resized(self.rays, height, width)
+        if self.reference_latents is not None:
+            changed["reference_latents"] = _mean_resized(self.reference_latents, height // 8, width // 8)
+        return replace(self, **changed)
+
+
+def _mean_resized(tensor: Tensor, height: int, width: int) -> Tensor:
+    """[b, C, M, H, W] -> [b, C, M, height, width]."""
+    return interpolate(tensor.flatten(1, 2), (height, width), mode="area").unflatten(1, tensor.shape[1:3])

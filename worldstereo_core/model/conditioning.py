@@ -12,10 +12,14 @@ from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras, check_cameras
+from ..geometry.pictures import soft_step
+from ..memory.memory import GeometricMemory
 from ..memory.retrieval import References
+from ..memory.token_correspondence import shared_tokens
 from ..sizes import check_multiple_of_16
 from .condition import ControlCondition
 from .config import LATENT_CONDITION_MODES, ControlSizes, LatentConditionMode, WorldStereoConfig
+from .latents import PIXELS_PER_CELL, normalise_latents
 from .upstream_quirks import released_rays, unified_camera_normalization, w2c_to_camera_tokens
 
 logger = logging.getLogger(__name__)
@@ -23,6 +27,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 GREY = 0.5  # the pictures that stand for unknown frames
 HOLE_THRESHOLD = 0.5
+TOKEN_PIXELS = 16
 
 
 class VAE(Protocol):
@@ -109,7 +114,11 @@ def build_condition(
     hole_mask: Tensor,  # [T, H, W]
     references: References | None = None,
     *,
+    hole_threshold: float = HOLE_THRESHOLD,
+    hole_softness: float = 0.0,
+    start_latent: Tensor | None = None,  # [16, h, w]
     progress: Progress | None = None,
+    memory: GeometricMemory | None = None,
 ) -> ControlCondition:
     """Encode everything the control needs for one clip.
 
@@ -118,9 +127,16 @@ def build_condition(
         vae: encodes the pictures.
         cameras: one per rendered frame; K may refer to another picture size.
         render: point renders along the cameras, 0..1; holes are 0.5 grey.
-        hole_mask: 1 = hole; values from 0.5 up count as holes.
+        hole_mask: 1 = hole, 0..1.
         references: views for a memory model. None gives it the first rendered frame as its only reference.
+            A view that brings its own latent, of the clip's size, is not encoded again.
+        start_latent: the VAE's own latent of the first picture of ``render``, which is then not encoded
+            again.
+        hole_threshold: from here up the mask counts as a hole. The released models saw 0 and 1 only.
+        hole_softness: width of a ramp around the threshold instead of a step, 0..1; 1 around 0.5 passes the
+            mask on as it is.
         progress: called with (done, total) encoded pictures.
+        memory: finds which tokens of clip and references show the same surface; None does without.
 
     Returns:
         The condition, on the device of the VAE's latents.
@@ -139,18 +155,30 @@ def build_condition(
 
     latent_frames = _latent_frames(sizes["T"], config.control)
     pictures = _reference_pictures(references, render) if config.takes_references else render[:0]
-    total = sizes["T"] + len(pictures)
+    known = _known_latents(references, len(pictures), render, start_latent)
+    total = sizes["T"] + sum(latent is None for latent in known)
     render_latents = encode_render(vae, render, latent_frames, _part_of(progress, 0, total))
     device = render_latents.device
+    if start_latent is not None:
+        render_latents = with_first_latent(render_latents, start_latent)
     condition = ControlCondition(
         render_latents=render_latents,
-        hole_mask=(hole_mask >= HOLE_THRESHOLD).float()[None, None].to(device),
+        hole_mask=soft_step(hole_mask.float(), hole_threshold, hole_softness)[None, None].to(device),
         rays=_rays(cameras, config.control, device),
     )
     if not config.takes_references:
         return condition
-    reference_latents = vae.encode_keyframes(pictures, _part_of(progress, sizes["T"], total))
-    return _with_references(condition, config, cameras, references, reference_latents)
+    reference_latents = _encode_unknown(vae, pictures, known, _part_of(progress, sizes["T"], total))
+    condition = _with_references(condition, config, cameras, references, reference_latents)
+    if memory is None:
+        return condition
+    key_cameras = cameras[:: config.control.mask_kernel]
+    rows, columns = sizes["H"] // TOKEN_PIXELS, sizes["W"] // TOKEN_PIXELS
+    views = (cameras[:1],) if references is None else references.views
+    # The pictures are done; what is left only asks whether the user has cancelled.
+    waiting = None if progress is None else lambda done, frames: progress(total, total)
+    surfaces = shared_tokens(memory, key_cameras, views, rows, columns, progress=waiting)
+    return replace(condition, shared_surfaces=surfaces)
 
 
 def _check_frame_count(cameras: Cameras, render: Tensor, sizes: ControlSizes) -> None:
@@ -196,6 +224,47 @@ def _reference_pictures(references: References | None, render: Tensor) -> Tensor
         return render[:1]
     # Stretched as the released code does it: not clipped, unlike the renders.
     return references.images(*render.shape[-2:]).to(render.device)
+
+
+def with_first_latent(latents: Tensor, first: Tensor) -> Tensor:
+    """Put a picture's own latent in the place of the first latent frame, which shows that picture alone.
+
+    The first latent frame of a video and of key frames is the same: Wan's VAE looks back in time only.
+
+    Args:
+        latents: [1, 16, F, h, w], normalised.
+        first: [16, h, w], the VAE's own, as LATENT sockets and views carry it.
+    """
+    check_shape("start_latent", first, (16, *latents.shape[-2:]), "Take it from the clip that is continued.")
+    first = normalise_latents(first[None, :, None].to(latents))
+    return torch.cat([first, latents[:, :, 1:]], dim=2)
+
+
+def _known_latents(
+    references: References | None, count: int, render: Tensor, start: Tensor | None
+) -> list[Tensor | None]:
+    """The latents that references bring along, where they fit the clip's size."""
+    if references is None:  # the first rendered frame, if any, is the reference
+        return [start] * count
+    cells = (render.shape[-2] // PIXELS_PER_CELL, render.shape[-1] // PIXELS_PER_CELL)
+    return [
+        view.latent if view.latent is not None and tuple(view.latent.shape[-2:]) == cells else None
+        for view in references.views[:count]
+    ]
+
+
+def _encode_unknown(
+    vae: VAE, pictures: Tensor, known: list[Tensor | None], progress: Progress | None
+) -> Tensor:
+    """[1, 16, V, h, w] latents of pictures: their own where known, encoded where not."""
+    unknown = [index for index, latent in enumerate(known) if latent is None]
+    encoded = vae.encode_keyframes(pictures[unknown], progress) if unknown else pictures.new_empty(0)
+    fresh = iter(encoded.split(1, dim=2) if unknown else ())
+    frames = [
+        next(fresh) if latent is None else normalise_latents(latent[None, :, None].to(encoded))
+        for latent in known
+    ]
+    return torch.cat(frames, dim=2)
 
 
 def _rays(cameras: Cameras, sizes: ControlSizes, device: torch.device) -> Tensor | None:

@@ -113,17 +113,18 @@ def summarise_keys(keys: list[str]) -> str:
         groups.setdefault(pattern, []).extend([] if match is None else [int(match[1])])
     names = []
     for pattern, numbers in groups.items():
-        names.append(pattern.format(_ranges(sorted(numbers))) if numbers else pattern)
+        found = sorted(numbers)
+        text = str(found[0]) if len(found) == 1 else "{" + ranges(found) + "}" if found else ""
+        names.append(pattern.format(text) if found else pattern)
     return ", ".join(names)
 
 
-def _ranges(numbers: list[int]) -> str:
-    if len(numbers) == 1:
-        return str(numbers[0])
+def ranges(numbers: list[int]) -> str:
+    """Sorted numbers in short: ``[0, 1, 2, 5]`` -> ``"0-2,5"``."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    return "{" + ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) + "}"
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

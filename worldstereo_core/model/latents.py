@@ -36,3 +36,15 @@ def _constants(latents: Tensor) -> tuple[Tensor, Tensor]:
     check_shape("latents", latents, ("*", LATENT_CHANNELS, "*", "*", "*"), "Use a Wan 2.1 VAE.")
     shape = (1, LATENT_CHANNELS, 1, 1, 1)
     return latents.new_tensor(LATENT_MEAN).view(shape), latents.new_tensor(LATENT_STD).view(shape)
+
+
+def carry_change(latents: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Let latents follow a small change of their pictures without going through the VAE themselves.
+
+    What the VAE gets wrong about the pictures is in both encodings and cancels; the change is in one.
+
+    Args:
+        latents: of the pictures before the change, any shape.
+        before, after: what the VAE encodes the pictures to, before and after the change; same shape.
+    """
+    return latents + (after - before).to(latents)

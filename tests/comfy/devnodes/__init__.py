@@ -79,6 +79,67 @@ class ClipVisionStandIn(io.ComfyNode):
         return io.NodeOutput(output)
 
 
+class _ClipVision:
+    """What ``encode_clip_vision`` asks of a CLIP vision model."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def encode_image(self, image: torch.Tensor) -> Any:
+        return ClipVisionStandIn.execute(self.seed).args[0]
+
+
+class ClipVisionModelStandIn(io.ComfyNode):
+    """A CLIP_VISION that gives the same random numbers for any picture, for nodes that encode themselves."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereoDev_ClipVisionModel",
+            display_name="CLIP Vision Model Stand-in (dev)",
+            category="WorldStereo/dev",
+            inputs=[io.Int.Input("seed", default=0, min=0, max=2**31)],
+            outputs=[io.ClipVision.Output()],
+            is_dev_only=True,
+        )
+
+    @classmethod
+    def execute(cls, seed: int) -> io.NodeOutput:
+        return io.NodeOutput(_ClipVision(seed))
+
+
+class _MogeModel:
+    """What core's MoGe node asks of a depth model: a tilted plane for every picture."""
+
+    def __init__(self, near: float, far: float, fov_deg: float):
+        self.near, self.far, self.fov_deg = near, far, fov_deg
+
+    def infer(self, pictures: torch.Tensor, **settings: Any) -> dict[str, torch.Tensor]:
+        image = pictures.movedim(1, -1)
+        return GeometryStandIn.execute(image, self.near, self.far, self.fov_deg).args[0]
+
+
+class MogeModelStandIn(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WorldStereoDev_MogeModel",
+            display_name="MoGe Model Stand-in (dev)",
+            category="WorldStereo/dev",
+            inputs=[
+                io.Float.Input("near", default=2.0, min=0.01, max=1000.0),
+                io.Float.Input("far", default=4.0, min=0.01, max=1000.0),
+                io.Float.Input("fov_deg", default=60.0, min=1.0, max=170.0),
+            ],
+            outputs=[io.Custom("MOGE_MODEL").Output()],
+            is_dev_only=True,
+        )
+
+    @classmethod
+    def execute(cls, near: float, far: float, fov_deg: float) -> io.NodeOutput:
+        return io.NodeOutput(_MogeModel(near, far, fov_deg))
+
+
 class GeometryStandIn(io.ComfyNode):
     """A tilted plane as MOGE_GEOMETRY: depth grows from `near` at the bottom row to `far` at the top row."""
 
@@ -152,7 +213,14 @@ class DevExtension(ComfyExtension):
 
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [TextStandIn, ClipVisionStandIn, GeometryStandIn, RoomStandIn]
+        return [
+            TextStandIn,
+            ClipVisionStandIn,
+            ClipVisionModelStandIn,
+            MogeModelStandIn,
+            GeometryStandIn,
+            RoomStandIn,
+        ]
 
 
 async def comfy_entrypoint() -> DevExtension:

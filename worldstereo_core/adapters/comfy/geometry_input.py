@@ -25,11 +25,15 @@ class EstimatedDepth:
         depth: [T, H, W] float32 camera z in the estimator's units; 0 marks no data, sky and masked pixels.
         K: [T, 3, 3] float32, pixels of an H x W image, or None when it is not known.
         source: "MoGe", "Depth Anything 3" or "depth picture", for messages.
+        confidence: [T, H, W] float32 0..1, or None if the estimator gives none.
+        sky: [T, H, W] bool, or None if the estimator does not tell sky from other missing depth.
     """
 
     depth: Tensor
     K: Tensor | None
     source: str
+    confidence: Tensor | None = None
+    sky: Tensor | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -88,6 +92,36 @@ def geometry_to_depth(
     return found
 
 
+def panorama_to_distance(geometry: Mapping[str, Any] | Tensor, name: str = "geometry") -> Tensor:
+    """Read the distances of one panorama.
+
+    Args:
+        geometry: MOGE_GEOMETRY of core's Run MoGe Panorama Inference (distances along the rays; no
+            intrinsics) or of Load Depth Map without a field of view, or an IMAGE [1, H, W, C] whose first
+            channel is distance.
+
+    Returns:
+        [H, W] float32 distance along each ray in the estimator's units; 0 marks no data.
+
+    Raises: WorldStereoError for perspective geometry, a batch, or no data.
+    """
+    if isinstance(geometry, Mapping) and geometry.get("intrinsics") is not None:
+        raise WorldStereoError(
+            f"{name}: got geometry of an ordinary picture (it carries a focal length), expected that of a "
+            "panorama. Wire Run MoGe Panorama Inference, or use Create Geometric Memory for a picture."
+        )
+    if isinstance(geometry, Mapping) and "points" in geometry:
+        # geometry_to_depth takes the same dict without points for a plain map.
+        geometry = {key: value for key, value in geometry.items() if key != "points"}
+    distance = geometry_to_depth(geometry, name).depth
+    if distance.shape[0] != 1:
+        raise ShapeError(
+            f"{name}: got distances of {distance.shape[0]} pictures, expected those of one panorama. Run the "
+            "estimator on the panorama alone."
+        )
+    return distance[0]
+
+
 def depth_to_geometry(depth: Tensor, K: Tensor | None) -> dict[str, Tensor]:
     """Pack depth as MOGE_GEOMETRY, so that core's MoGe nodes take it.
 
@@ -127,8 +161,8 @@ def _moge_to_depth(geometry: Mapping[str, Any], name: str) -> EstimatedDepth:
     if intrinsics is None:
         if "points" in geometry:
             raise WorldStereoError(
-                f"{name}: got MoGe geometry of a panorama, expected that of an ordinary picture. Run MoGe "
-                "Inference on a perspective picture, or cut one out of the panorama first."
+                f"{name}: got MoGe geometry of a panorama, expected that of an ordinary picture. Wire it to "
+                "Create Panorama Memory, or run MoGe Inference on a perspective picture."
             )
         return EstimatedDepth(depth, None, "depth map")
     return EstimatedDepth(depth, scale_K(intrinsics.float().cpu(), (1, 1), tuple(depth.shape[1:])), "MoGe")
@@ -136,9 +170,14 @@ def _moge_to_depth(geometry: Mapping[str, Any], name: str) -> EstimatedDepth:
 
 def _da3_to_depth(geometry: Mapping[str, Any], name: str) -> EstimatedDepth:
     depth = _depth_of(geometry, name)
+    sky = confidence = None
     if "sky" in geometry:
         _check_same_size(name, "sky", geometry["sky"], depth)
-        depth = torch.where(geometry["sky"].cpu() < SKY_PROBABILITY, depth, 0.0)
+        sky = geometry["sky"].cpu() >= SKY_PROBABILITY
+        depth = torch.where(sky, 0.0, depth)
+    if "confidence" in geometry:
+        _check_same_size(name, "confidence", geometry["confidence"], depth)
+        confidence = _scaled_confidence(geometry["confidence"].float().cpu())
     K = None
     intrinsics = geometry.get("intrinsics")
     if intrinsics is not None:
@@ -152,7 +191,13 @@ def _da3_to_depth(geometry: Mapping[str, Any], name: str) -> EstimatedDepth:
             K = torch.stack(
                 [scale_K(k, seen, (height, width)) for k, seen in zip(stated, sizes, strict=True)]
             )
-    return EstimatedDepth(depth, K, "Depth Anything 3 geometry")
+    return EstimatedDepth(depth, K, "Depth Anything 3 geometry", confidence, sky)
+
+
+def _scaled_confidence(raw: Tensor) -> Tensor:
+    """Depth Anything's confidence, 1 and up, into 0..1: the odds raw - 1 to 1 of the depth being right."""
+    sure = torch.where(torch.isfinite(raw), raw.clamp_min(1), 1.0)
+    return 1 - 1 / sure
 
 
 def _depth_of(geometry: Mapping[str, Any], name: str) -> Tensor:

@@ -18,6 +18,7 @@ from ...model.condition import ControlCondition
 from ...model.control_session import ControlSession, ControlStrength
 from ...model.world_control import WorldStereoControl
 from .backbone import ComfyBackbone
+from .reference_attention import restricted_attention
 
 KERNEL = "optimized_attention_override"
 PADDING = 8  # channels per head; attention kernels want head widths that are multiples of 8
@@ -126,8 +127,11 @@ class JoinedCall:
         if session.num_reference == 0:
             return options
         options = _patches_on_main(options, session.num_main)
-        if self.settings.reference_strength != 1:
-            bias = math.log(self.settings.reference_strength)
+        bias = math.log(self.settings.reference_strength)
+        access = self.condition.reference_access
+        if access is not None:
+            return {**options, KERNEL: restricted_attention(options.get(KERNEL), access, bias)}
+        if bias != 0:
             options = {**options, KERNEL: biased_attention(options.get(KERNEL), session.num_main, bias)}
         return options
 

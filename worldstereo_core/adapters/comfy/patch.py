@@ -21,6 +21,9 @@ from ...model.control_session import ControlStrength, check_condition
 from ...model.world_control import WorldStereoControl
 from .backbone import MODEL_CHANNELS, check_call, check_wan_model, unwrap
 from .joined_call import ControlSettings, JoinedCall
+from .previews import Callback, show_key_frames
+from .reference_attention import limit_references
+from .reservation import extra_latent_frames
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ NO_REFERENCES: dict[str, Any] = {
     "reference_latents": None,
     "reference_index": None,
     "reference_camera_tokens": None,
+    "shared_surfaces": None,
+    "reference_access": None,
 }
 
 
@@ -44,6 +49,7 @@ def apply_control(
     end_percent: float = 1.0,
     *,
     reference_strength: float = 1.0,
+    reference_radius: int = -1,
     update_reference: bool | None = None,
     probe: Callable[[str, Tensor], None] | None = None,
 ) -> Any:
@@ -57,17 +63,17 @@ def apply_control(
         start_percent, end_percent: part of the sampling during which control and references act, 0..1.
         reference_strength: how much the clip looks at its references, 0..1: 1 = released, s adds log(s) to
             attention logits, 0 = as if there were none.
+        reference_radius: how many tokens away from the same surface the clip may look at references; -1 =
+            everywhere, as released.
         update_reference: overrides the checkpoint's setting.
         probe: called with (name, tensor) for intermediate results; for tests.
 
     Raises: CheckpointError if model and control do not fit, WorldStereoError if the model carries a
         WorldStereo control already or the condition lacks references that the control needs.
     """
-    from comfy.patcher_extension import WrappersMP
-
     module = control_module(control)
     check_wan_model(unwrap(model.get_model_object("diffusion_model")), module.config)
-    if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, KEY):
+    if applied_control(model) is not None:
         raise WorldStereoError(
             "model: a WorldStereo control is applied to it already, and two camera paths cannot be "
             "followed at once. Connect the model from the loader, without the other Apply WorldStereo "
@@ -83,6 +89,7 @@ def apply_control(
     condition = _fit_to_variant(condition, module)
     if reference_strength == 0:
         condition = replace(condition, **NO_REFERENCES)
+    condition = limit_references(condition, reference_radius)
     settings = ControlSettings(
         strength=strength
         if isinstance(strength, ControlStrength)
@@ -91,11 +98,35 @@ def apply_control(
         reference_strength=reference_strength or 1.0,
         probe=probe,
     )
-    hook = ControlPatch(control, condition, settings, (start_percent, end_percent))
+    return _with_hook(model, ControlPatch(control, condition, settings, (start_percent, end_percent)))
+
+
+def applied_control(model: Any) -> ControlPatch | None:
+    """The control that ``apply_control`` joined to a MODEL, or None."""
+    hooks = model.model_options["transformer_options"].get("patches", {}).get(KEY)
+    return hooks[0] if hooks else None
+
+
+def replace_condition(model: Any, condition: ControlCondition) -> Any:
+    """A clone of a MODEL whose applied control follows another condition, everything else being equal."""
+    hook = applied_control(model)
+    assert hook is not None
+    return _with_hook(model, ControlPatch(hook.control, condition, hook.settings, hook.percent_range))
+
+
+def _with_hook(model: Any, hook: ControlPatch) -> Any:
+    from comfy.patcher_extension import WrappersMP
+
     patched = model.clone()
-    patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, hook.wrap_prepare_sampling)
-    patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, hook.wrap_diffusion_model)
-    patched.set_model_patch(hook, KEY)
+    for kind, wrapper in (
+        (WrappersMP.OUTER_SAMPLE, hook.wrap_outer_sample),
+        (WrappersMP.PREPARE_SAMPLING, hook.wrap_prepare_sampling),
+        (WrappersMP.DIFFUSION_MODEL, hook.wrap_diffusion_model),
+    ):
+        patched.remove_wrappers_with_key(kind, KEY)
+        patched.add_wrapper_with_key(kind, KEY, wrapper)
+    options = patched.model_options["transformer_options"]
+    options["patches"] = {**options.get("patches", {}), KEY: [hook]}
     return patched
 
 
@@ -163,10 +194,27 @@ class ControlPatch:
         blocks = control_module(self.control).config.control.num_blocks
         return not any(self.settings.strength.for_block(index, blocks) for index in range(blocks))
 
+    def wrap_outer_sample(
+        self,
+        executor: Any,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        callback: Callback | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Show the clip's key frames in the previews of whatever node samples."""
+        if callback is not None and noise.ndim == 5:
+            callback = show_key_frames(executor.class_obj.model_patcher, callback)
+        return executor(noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs)
+
     def wrap_prepare_sampling(
         self, executor: Any, model: Any, noise_shape: Any, conds: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        """Check the inputs before any work, and reserve memory for the reference tokens too."""
+        """Check the inputs before any work, and reserve memory for control and references too."""
         if not self.is_off:
             shape = list(noise_shape)
             self._check_noise_shape(shape)
@@ -176,11 +224,9 @@ class ControlPatch:
                 sampling = model.get_model_object("model_sampling")
                 limits = tuple(sampling.percent_to_sigma(percent) for percent in self.percent_range)
                 options.setdefault("transformer_options", {})[RANGE_KEY] = limits
-            references = self.condition.reference_latents
-            if references is not None:
-                # The estimate grows with the shape alone; one more latent frame per reference view.
-                shape[2] += references.shape[2]
-                noise_shape = torch.Size(shape)
+            # The shape is used for the estimate alone.
+            shape[2] += extra_latent_frames(model, control_module(self.control), self.condition, shape)
+            noise_shape = torch.Size(shape)
         return executor(model, noise_shape, conds, *args, **kwargs)
 
     def wrap_diffusion_model(

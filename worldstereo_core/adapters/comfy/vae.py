@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...checks import WorldStereoError, check_shape
-from ...model.conditioning import Progress, image_condition_latents
+from ...checks import ShapeError, WorldStereoError, check_shape
+from ...model.conditioning import Progress, image_condition_latents, with_first_latent
 from ...model.config import LatentConditionMode
-from ...model.latents import LATENT_CHANNELS, denormalise_latents, normalise_latents
+from ...model.latents import LATENT_CHANNELS, carry_change, denormalise_latents, normalise_latents
+from ...sizes import check_multiple_of_16, select_keyframes
 
 TILE, OVERLAP = 512, 64  # pixels
 
@@ -75,7 +76,11 @@ class ComfyKeyframeVAE:
 
 
 def first_frame_conditioning(
-    vae: ComfyKeyframeVAE, image: Tensor, num_frames: int, mode: LatentConditionMode
+    vae: ComfyKeyframeVAE,
+    image: Tensor,
+    num_frames: int,
+    mode: LatentConditionMode,
+    start_latent: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Values that both CONDITIONINGs of an image-to-video model carry.
 
@@ -84,15 +89,60 @@ def first_frame_conditioning(
         image: [3, H, W], 0..1; sides multiples of 16.
         num_frames: key frames of the clip.
         mode: as in ``image_condition``.
+        start_latent: [16, h, w] the VAE's own latent of the picture, taken instead of what it encodes to.
 
     Returns:
         ``concat_latent_image`` [1, 16, num_frames, h, w] as the VAE makes them, which ComfyUI normalises, and
         ``concat_mask`` [1, 1, num_frames, h, w], 0 = known, which ComfyUI inverts.
     """
     latents = image_condition_latents(vae, image, num_frames, mode)
+    if start_latent is not None:
+        latents = with_first_latent(latents, start_latent)
     mask = torch.ones_like(latents[:, :1])
     mask[:, :, 0] = 0
     return {"concat_latent_image": denormalise_latents(latents), "concat_mask": mask}
+
+
+def keyframes_to_start_from(
+    vae: ComfyKeyframeVAE, images: Tensor, num_frames: int, progress: Progress | None = None
+) -> Tensor:
+    """LATENT samples of given pictures, for sampling that starts from them instead of from pure noise.
+
+    Args:
+        vae: encodes the pictures, each alone.
+        images: [T, 3, H, W] 0..1; sides multiples of 16. One picture stands for every frame, more than
+            num_frames are sampled down evenly from first to last.
+        num_frames: key frames of the clip.
+        progress: called with (done, total) pictures.
+
+    Returns:
+        [1, 16, num_frames, h, w] as the VAE makes them.
+
+    Raises: ShapeError for too few pictures or sides that do not fit.
+    """
+    sizes = check_shape("images", images, ("T", 3, "H", "W"), "Wire the pictures of a clip.")
+    check_multiple_of_16("images", sizes["H"], sizes["W"])
+    if 1 < sizes["T"] < num_frames:
+        raise ShapeError(
+            f"images: got {sizes['T']} pictures for {num_frames} key frames, expected one picture or at "
+            f"least {num_frames}. Set frames to {sizes['T']} or fewer, here and on WorldStereo Image to Key "
+            "Frames, or wire a longer clip."
+        )
+    chosen = images if sizes["T"] == 1 else images[select_keyframes(sizes["T"], num_frames)]
+    return denormalise_latents(vae.encode_keyframes(chosen, progress)).expand(-1, -1, num_frames, -1, -1)
+
+
+def follow_pictures(vae: ComfyKeyframeVAE, samples: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Latents of pictures after a small change of theirs.
+
+    Args:
+        samples: [1, 16, T, h, w] as LATENT carries them, of ``before``.
+        before, after: [T, 3, H, W], 0..1.
+    """
+    count = len(before)
+    check_shape("latent", samples, (1, LATENT_CHANNELS, count, "*", "*"), "Wire the clip's own latent.")
+    encoded = denormalise_latents(vae.encode_keyframes(torch.cat([before, after])))
+    return carry_change(samples, encoded[:, :, :count], encoded[:, :, count:])
 
 
 def empty_keyframes(num_frames: int, height: int, width: int) -> Tensor:

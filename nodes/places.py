@@ -1,0 +1,115 @@
+"""Lengths, cameras and clips as several memory nodes take them: units spoken, frames by number."""
+
+from __future__ import annotations
+
+import re
+
+from comfy_api.latest import io
+
+from ..worldstereo_core.checks import WorldStereoError
+from ..worldstereo_core.geometry.cameras import Cameras
+from ..worldstereo_core.geometry.trajectory import Trajectory
+from ..worldstereo_core.memory.memory import GeometricMemory
+
+UNITS = ["median depth", "scene units"]
+VISIBLE, EVERYTHING = "visible surface", "everything behind"
+
+
+def length_input(name: str, default: float, tooltip: str, minimum: float = -1000.0) -> io.Float.Input:
+    """An input for a length in the unit that the node's `unit` names."""
+    return io.Float.Input(name, default=default, min=minimum, max=1000.0, step=0.01, tooltip=tooltip)
+
+
+def unit_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "unit",
+        options=UNITS,
+        default="median depth",
+        optional=True,
+        advanced=True,
+        tooltip="What lengths are measured in. Scene units are metres when the depth came from a metric "
+        "estimator such as MoGe 2.",
+    )
+
+
+def reach_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "reach",
+        options=[VISIBLE, EVERYTHING],
+        default=VISIBLE,
+        tooltip="visible surface: only what can be seen under the mask. everything behind: all points along "
+        "the rays, hidden ones too.",
+    )
+
+
+def tolerance_input() -> io.Float.Input:
+    return io.Float.Input(
+        "depth_tolerance",
+        default=0.05,
+        min=0.0,
+        max=1.0,
+        step=0.005,
+        optional=True,
+        advanced=True,
+        tooltip="How far behind the nearest surface still counts as visible, as a share of its depth: 0.05 "
+        "= 5 %.",
+    )
+
+
+def radius_input() -> io.Float.Input:
+    return io.Float.Input(
+        "radius",
+        default=0.008,
+        min=0.0005,
+        max=0.1,
+        step=0.0005,
+        round=False,
+        optional=True,
+        advanced=True,
+        tooltip="Point radius as a share of half the shorter side, to tell what hides what: 0.008 is 1.9 "
+        "pixels at 480.",
+    )
+
+
+def scene_length(memory: GeometricMemory, value: float, unit: str) -> float:
+    """A length as the user gave it, in scene units."""
+    if unit not in UNITS:
+        raise WorldStereoError(f'unit: got "{unit}", expected one of {", ".join(UNITS)}.')
+    return value * memory.median_depth if unit == "median depth" else value
+
+
+def one_camera(trajectory: Trajectory, frame: int) -> Cameras:
+    """The camera of one frame; negative numbers count from the end.
+
+    Raises: WorldStereoError if there is no such frame.
+    """
+    count = trajectory.num_frames
+    if not -count <= frame < count:
+        raise WorldStereoError(
+            f"frame: got {frame}, but the trajectory has {count} frames, numbers 0 to {count - 1} (-1 is the "
+            "last). Choose one of them."
+        )
+    return trajectory.cameras[frame]
+
+
+def clip_numbers(text: str) -> list[int] | None:
+    """Clip numbers from a text such as ``0, 2-4``; None for an empty text, which means all.
+
+    Raises: WorldStereoError if it is something else.
+    """
+    if not text.strip():
+        return None
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?", part)
+        if match is None:
+            raise WorldStereoError(
+                f'clips: got "{text}", expected numbers and ranges such as 0, 2-4, or nothing for all clips.'
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last - first > 10_000:
+            raise WorldStereoError(
+                f'clips: the range "{part.strip()}" is too long. Leave clips empty for all.'
+            )
+        found.update(range(first, last + 1))
+    return sorted(found)

@@ -1,0 +1,78 @@
+"""Folders that appear whole or not at all, and what goes wrong with disks in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..atomic import flush_file, flush_folder
+from ..checks import WorldStereoError
+
+_PART = ".part"
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def folder_when_done(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside the target; rename it to the target if the block ends without an error.
+
+    Its files are on the disk before the rename, and the rename before this returns.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_PART}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for parent, _, files in os.walk(temporary, topdown=False):
+            for name in files:
+                flush_file(Path(parent) / name)
+            flush_folder(Path(parent))
+        os.rename(temporary, target)
+        flush_folder(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process left half-written when it was killed. Only under the lock."""
+    for path in folder.glob(f".*{_PART}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def saying_what_failed(folder: Path, what: str) -> Iterator[None]:
+    """Turn the disk's errors while something is saved into a sentence.
+
+    Raises: WorldStereoError for a full or read-only disk and every other error of the system.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if _is_kind(error, _FULL):
+            reason = "the disk is full"
+            advice = "Free some space"
+        elif _is_kind(error, _READ_ONLY):
+            reason, advice = "the folder cannot be written to", "Make it writable, or give another name"
+        else:
+            reason, advice = str(error), "Check the disk"
+        raise WorldStereoError(
+            f"world folder {folder}: {what} could not be saved, because {reason}. Everything saved before is "
+            f"untouched. {advice}, then run again: it goes on from there."
+        ) from error
+
+
+def _is_kind(error: Exception, numbers: tuple[int, ...]) -> bool:
+    number = getattr(error, "errno", None)
+    # safetensors and the copying of folders hand the system's errors on as text only.
+    texts = [form.format(wanted) for wanted in numbers for form in ("os error {})", "[Errno {}]")]
+    return number in numbers or any(text in str(error) for text in texts)
