@@ -1,4 +1,4 @@
-"""A saved world is edited and a part of it made again, on a real server; every editing node is in the prompt."""
+"""A saved world is edited and a part of it made again, on a real server, by a prompt of all editing nodes."""
 
 from __future__ import annotations
 
