@@ -149,6 +149,8 @@ def test_views_are_counted_from_both_ends(first: GeometricMemory):
     assert bank_view(first, -1, "view") is first.views[0]
     with pytest.raises(WorldStereoError, match="view: got 1, but the memory has 1 views"):
         bank_view(first, 1, "view")
+    with pytest.raises(WorldStereoError, match="before: the memory holds no pictures"):
+        bank_view(replace(first, views=()), 0, "before")
 
 
 def test_positive_angles_turn_right_up_and_lower_the_right_side():

@@ -146,6 +146,11 @@ def bank_view(memory: GeometricMemory, number: int, name: str) -> View:
     Raises: WorldStereoError if there is none.
     """
     count = len(memory.views)
+    if count == 0:
+        raise WorldStereoError(
+            f"{name}: the memory holds no pictures, expected at least one. Create the memory from a "
+            "picture, or load one that was saved with its pictures."
+        )
     if not -count <= number < count:
         raise WorldStereoError(
             f"{name}: got {number}, but the memory has {count} views, numbers 0 to {count - 1}. Memory "
