@@ -47,7 +47,7 @@ EDITS: dict[str, Edit] = {
 }
 
 
-def other_input(tooltip: str) -> TrajectorySocket.Input:
+def other_input(tooltip: str) -> Any:
     return TrajectorySocket.Input("other", tooltip=tooltip)
 
 

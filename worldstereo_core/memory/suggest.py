@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from ..checks import PathError, WorldStereoError
 from ..geometry.cameras import Cameras, unproject
@@ -205,8 +204,8 @@ def build_move(
 def new_area(memory: GeometricMemory, rendered: RenderedFrames, cameras: Cameras, cell: float) -> float:
     """Area of the places that holes hide and no view of the memory has seen, square scene units.
 
-    A hole is taken to be as deep as the deepest surface at its edge: what appears behind a moving edge lies
-    at the depth of the background. Places are counted once per cube of edge ``cell``, whatever number of
+    A hole is taken to be as deep as the deepest surface beside it: what appears behind a moving edge lies at
+    the depth of the background. Places are counted once per cube of edge ``cell``, whatever number of
     frames uncovers them.
     """
     depth = filled_depth(rendered.depth)
@@ -220,17 +219,18 @@ def new_area(memory: GeometricMemory, rendered: RenderedFrames, cameras: Cameras
 
 
 def filled_depth(depth: Tensor) -> Tensor:
-    """[T, H, W] depth whose holes (0) took the largest depth at their edge, growing inwards."""
-    filled = depth
-    for _ in range(max(depth.shape[-2:])):
-        is_hole = filled <= 0
-        if not bool(is_hole.any()):
-            break
-        grown = max_pool2d(filled[:, None], 3, stride=1, padding=1)[:, 0]
-        if bool((grown[is_hole] <= 0).all()):
-            break  # a frame without any point
-        filled = torch.where(is_hole, grown.clamp(min=0), filled)
-    return filled
+    """[T, H, W] depth whose holes (0) took the deepest of the surfaces beside them in their row and column."""
+    found = depth
+    for axis in (1, 2):
+        for flips in (False, True):
+            given = depth.flip(axis) if flips else depth
+            # The last place before this one that has data; 0 has none if its depth is 0, which then stays.
+            place = torch.arange(depth.shape[axis], device=depth.device)
+            place = place[:, None] if axis == 1 else place
+            last = torch.where(given > 0, place, 0).cummax(dim=axis).values
+            carried = given.gather(axis, last)
+            found = torch.maximum(found, carried.flip(axis) if flips else carried)
+    return torch.where(depth > 0, depth, found)
 
 
 def thinned(points: PointCloud, most: int) -> PointCloud:
