@@ -24,8 +24,8 @@ from ..worldstereo_core.memory.trajectory_check import (
 from .camera import fewer_frames, start_camera, unit_text
 from .images import to_image
 from .io_types import MemorySocket, TrajectorySocket
-from .progress import node_progress, render_device
-from .render import render_clip
+from .progress import node_progress
+from .render import drawn_memory, render_clip
 
 logger = logging.getLogger(__name__)
 
@@ -194,8 +194,7 @@ class CheckTrajectory(io.ComfyNode):
         limits = CheckLimits(max_holes, clearance, max_turn_deg, max_travel)
         trajectory = fewer_frames(trajectory, frames)
         rendered = render_clip(memory, trajectory, radius, points_per_pixel, min_confidence, first_frame)
-        there = memory.to(render_device())
-        check = check_trajectory(there, trajectory, rendered, limits, node_progress())
+        check = check_trajectory(drawn_memory(memory), trajectory, rendered, limits, node_progress())
         for warning in check.warnings:
             logger.warning("WorldStereo: %s", warning)
         if check.warnings and on_warning == STOP:
@@ -289,7 +288,7 @@ class SuggestTrajectory(io.ComfyNode):
         max_travel: float = MAX_TRAVEL,
     ) -> io.NodeOutput:
         found = suggest_trajectories(
-            memory.to(render_device()),
+            drawn_memory(memory),
             start_camera(memory, continue_from, 60.0, 0, 0),
             frames,
             moves=moves_of(moves),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io, ui
 from torch import Tensor
 
@@ -15,6 +17,11 @@ from .camera import fewer_frames
 from .images import animated_preview, one_picture, to_image
 from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
 from .progress import node_progress, render_device
+
+
+def drawn_memory(memory: GeometricMemory) -> GeometricMemory:
+    """The memory with its points where they are drawn; pictures stay where they are."""
+    return replace(memory, points=memory.points.to(render_device()))
 
 
 def render_clip(

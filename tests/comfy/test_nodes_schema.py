@@ -19,7 +19,8 @@ INPUTS = {
     "WorldStereo_BuildTrajectory": "preset amount_deg distance easing frames focal_end width height memory "
     "continue_from fov_deg fps unit",
     "WorldStereo_LoadTrajectory": "file frames width height fps sensor_width_mm up_axis unit_scale fit",
-    "WorldStereo_SaveTrajectory": "trajectory filename_prefix format sensor_width_mm up_axis",
+    "WorldStereo_SaveTrajectory": "trajectory filename_prefix format sensor_width_mm up_axis unit_scale "
+    "first_frame",
     "WorldStereo_BuildPath": "waypoints interpolation speed closed trajectory waypoint_count memory",
     "WorldStereo_DrawPath": "memory line place reach height look start_at_picture max_waypoints",
     "WorldStereo_AddWaypoint": "camera_info duration easing roll_deg path memory from_input_picture viewer",

@@ -219,7 +219,7 @@ def new_area(memory: GeometricMemory, rendered: RenderedFrames, cameras: Cameras
 
 
 def filled_depth(depth: Tensor) -> Tensor:
-    """[T, H, W] depth whose holes (0) took the deepest of the surfaces beside them in their row and column."""
+    """[T, H, W] depth whose holes (0) took the deepest of the surfaces next to them in row and column."""
     found = depth
     for axis in (1, 2):
         for flips in (False, True):
