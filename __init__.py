@@ -3,7 +3,7 @@
 Nothing is imported at module level, so that test runners may import this folder as a package.
 """
 
-WEB_DIRECTORY = "./web"
+WEB_DIRECTORY = "./web/dist"
 
 
 async def comfy_entrypoint():
@@ -11,11 +11,15 @@ async def comfy_entrypoint():
     from comfy_api.latest import ComfyExtension
 
     from .nodes import NODES
+    from .nodes.replacements import register_replacements
     from .worldstereo_core.adapters.comfy.loader import register_model_folder
 
     register_model_folder()
 
     class WorldStereoExtension(ComfyExtension):
+        async def on_load(self):
+            await register_replacements()
+
         async def get_node_list(self):
             return list(NODES)
 

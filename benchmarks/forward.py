@@ -14,8 +14,6 @@ import argparse
 import platform
 import resource
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +22,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.calls import clip_conditions, clock_of, control_sizes, fastest
 from worldstereo_core.adapters.diffusers.backbone import WanBackbone, controlled_forward
 from worldstereo_core.adapters.diffusers.transformer import load_wan_transformer
-from worldstereo_core.model.condition import ControlCondition
-from worldstereo_core.model.config import ControlSizes, WorldStereoConfig
+from worldstereo_core.model.config import WorldStereoConfig
 from worldstereo_core.model.tiny import random_tensors, wan_shapes
 from worldstereo_core.model.world_control import WorldStereoControl
 
@@ -45,65 +43,20 @@ def build(options: argparse.Namespace) -> tuple[WanBackbone, WorldStereoControl]
     """Random networks of the given sizes."""
     dtype = getattr(torch, options.dtype)
     with torch.device(options.device):
-        sizes = ControlSizes(
-            in_channels=36,
-            embed_width=options.width,
-            width=options.width // 5,
-            num_heads=options.width // 320,
-            ffn_width=options.ffn // 5,
-            num_blocks=options.blocks // 2,
-            time_width=options.width,
-            output_width=options.width,
-            mask_channels=7,
-            mask_width=64,
-            mask_kernel=1,
-        )
+        sizes = control_sizes(options.width, options.blocks, options.ffn)
         control = WorldStereoControl(WorldStereoConfig(sizes, 7, "memory"), dtype=dtype)
     tensors = random_tensors(wan_shapes(options.width, options.blocks, options.ffn), 0)
     transformer = load_wan_transformer(tensors, dtype=dtype, device=options.device)
     return WanBackbone(transformer), control.requires_grad_(False).eval()
 
 
-def conditions(options: argparse.Namespace) -> tuple[ControlCondition, ControlCondition]:
-    """A clip's control without and with references."""
-    generator = torch.Generator().manual_seed(0)
-    cells, pixels = (options.rows, options.columns), (options.rows * 8, options.columns * 8)
-
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(1, *shape, generator=generator)
-
-    alone = ControlCondition(
-        random(16, options.frames, *cells),
-        (random(1, options.frames, *pixels) > 0).float(),
-        random(6, options.frames, *pixels),
-    )
-    with_references = ControlCondition(
-        alone.render_latents,
-        alone.hole_mask,
-        alone.rays,
-        random(16, options.references, *cells),
-        torch.arange(options.references),
-        random(options.frames, 7),
-        random(options.references, 7),
-    )
-    dtype = getattr(torch, options.dtype)
-    return alone.to(options.device, dtype), with_references.to(options.device, dtype)
-
-
-def fastest(calls: list[Callable[[], torch.Tensor]], repeats: int, clock: Callable[[], float]) -> list[float]:
-    """Fastest of several runs of each call, seconds; the calls take turns, the first round does not count."""
-    seconds: list[list[float]] = [[] for _ in calls]
-    for _ in range(repeats + 1):
-        for call, times in zip(calls, seconds, strict=True):
-            start = clock()
-            call().sum().item()  # the sum waits for the device
-            times.append(clock() - start)
-    return [min(times[1:]) for times in seconds]
-
-
 def measure(options: argparse.Namespace) -> list[Row]:
     backbone, control = build(options)
-    alone, with_references = conditions(options)
+    dtype = getattr(torch, options.dtype)
+    alone, with_references = (
+        condition.to(options.device, dtype)
+        for condition in clip_conditions(options.frames, options.rows, options.columns, options.references)
+    )
     latents = torch.randn(1, 36, options.frames, options.rows, options.columns, device=options.device)
     inputs = (
         latents,
@@ -121,8 +74,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
     calls = [
         partial(controlled_forward, backbone, used, condition, *inputs) for _, _, used, condition in ways
     ]
-    clock = time.process_time if options.device == "cpu" else time.perf_counter
-    seconds = fastest(calls, options.repeats, clock)
+    seconds = fastest(calls, options.repeats, clock_of(options.device))
     return [Row(way[0], way[1], each) for way, each in zip(ways, seconds, strict=True)]
 
 

@@ -2,9 +2,9 @@
 
 Run: python benchmarks/startup.py [--pairs 5] [--output benchmarks/results/startup_cpu.md]
 
-The server without the pack loads an empty one, so that both runs do the same work otherwise. Wall time is until
-the first answer; processor time is what the process had used by then, which other work on the machine disturbs
-least. A third figure is the import alone, in one process that has imported ComfyUI before.
+The server without the pack loads an empty one, so that both runs do the same work otherwise. Wall time is
+until the first answer; processor time is what the process had used by then, which other work on the machine
+disturbs least. A third figure is the import alone, in one process that has imported ComfyUI before.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from worldstereo_core.adapters.comfy.environment import find_comfyui, why_not_found
 from worldstereo_core.commands.comfy_server import ComfyServer
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 PACK = "ComfyUI-WorldStereo"
 IMPORT_PROBE = """
 import asyncio, json, os, sys, time
@@ -99,8 +99,8 @@ def report(version: str, starts: list[tuple[Start, Start]], imports: list[dict])
     modules = sorted({module for facts in imports for module in facts["modules"]})
     lines += [
         "",
-        f"The import alone, after ComfyUI's own: {wall:.2f} s, {processor:.2f} s of processor time; modules that "
-        f"ComfyUI had not imported itself: {', '.join(modules) or 'none'}.",
+        f"The import alone, after ComfyUI's own: {wall:.2f} s, {processor:.2f} s of processor time; modules "
+        f"that ComfyUI had not imported itself: {', '.join(modules) or 'none'}.",
         "",
         "Command: `python benchmarks/startup.py`",
     ]

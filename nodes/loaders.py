@@ -118,8 +118,9 @@ class LoadModel(io.ComfyNode):
                     "weight_dtype",
                     options=list(WEIGHT_DTYPES),
                     default="default",
-                    tooltip="How the backbone's weights are kept in memory. default: as in the file (bf16: "
-                    "about 2 bytes per weight); fp8 halves that and loses a little precision.",
+                    tooltip="How the backbone's weights are kept. default: as stored, read from the file "
+                    "when needed (bf16: 2 bytes per weight). fp8: half of bf16 and a little less precise, "
+                    "but the converted copy lies in main memory.",
                 ),
                 *_settings_inputs(),
             ],

@@ -12,10 +12,12 @@ from ..worldstereo_core.checks import ShapeError
 from ..worldstereo_core.geometry.depth import EdgeMode
 from ..worldstereo_core.memory.memory import GeometricMemory, initialise_memory
 from ..worldstereo_core.memory.pictures import draw_memory
+from ..worldstereo_core.memory.statistics import memory_statistics
 from ..worldstereo_core.memory.storage import load_memory, save_memory
 from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .images import one_mask, one_picture
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket
+from .progress import node_progress
 
 
 class CreateMemory(io.ComfyNode):
@@ -160,7 +162,7 @@ class InspectMemory(io.ComfyNode):
 
     @classmethod
     def execute(cls, memory: GeometricMemory) -> io.NodeOutput:
-        text = memory.summary().text
+        text = memory_statistics(memory, progress=node_progress()).text
         view = draw_memory(memory)[None]
         shown = ui.PreviewImage(view, cls=cls).as_dict()
         return io.NodeOutput(text, view, ui={**shown, "text": (text,)})

@@ -77,6 +77,14 @@ class MergeMemories(io.ComfyNode):
                     tooltip="Matched pixels: number of the second memory's picture.",
                 ),
                 unit_input(),
+                io.Combo.Input(
+                    "views",
+                    options=["keep both", "first only"],
+                    default="keep both",
+                    optional=True,
+                    tooltip="first only: pictures of the second are left out, and no clip is made after "
+                    "them. Right for a thing that was cropped out and moved: they show it where it was.",
+                ),
             ],
             outputs=memory_outputs("The merged cloud from above, one colour per clip."),
         )
@@ -92,6 +100,7 @@ class MergeMemories(io.ComfyNode):
         first_view: int = 0,
         second_view: int = 0,
         unit: str = "median depth",
+        views: str = "keep both",
     ) -> io.NodeOutput:
         merged, report = align_memories(
             first,
@@ -101,6 +110,7 @@ class MergeMemories(io.ComfyNode):
             first_view=first_view,
             second_view=second_view,
             voxel_size=scene_length(first, merge_within, unit),
+            keep_views=views != "first only",
         )
         picture = draw_memory(merged, points=recoloured(merged.points, "clip"))[None]
         logger.info("WorldStereo: %s", report.text)

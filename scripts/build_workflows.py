@@ -1,6 +1,6 @@
-"""Write the templates in workflows/ from the descriptions below and the node schemas of a real ComfyUI.
+"""Write workflows/ and subgraphs/ from scripts/templates and the node schemas of a real ComfyUI.
 
-    python scripts/build_workflows.py            write workflows/*.json
+    python scripts/build_workflows.py            write the files
     python scripts/build_workflows.py --check    fail if a file differs from what would be written
 
 Needs a ComfyUI checkout (COMFYUI_PATH, else ~/ComfyUI); its server is started on a folder of its own.
@@ -19,18 +19,30 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from scripts.blueprint import NAME as BLUEPRINT  # noqa: E402
+from scripts.blueprint import blueprint  # noqa: E402
+from scripts.templates import templates  # noqa: E402
 from scripts.workflow_graph import Graph  # noqa: E402
-from scripts.workflow_templates import WORKFLOWS  # noqa: E402
+
+
+def template_file(name: str) -> str:
+    """File of a template; the frontend takes <name>.app.json for an app."""
+    return f"{name.removesuffix('_app')}.app.json" if name.endswith("_app") else f"{name}.json"
 
 
 def build(schemas: Mapping[str, Any]) -> dict[str, str]:
-    """Text of every template by file name, from a server's /object_info."""
+    """Text of every template and blueprint by path in the repository, from a server's /object_info."""
     texts = {}
-    for name, describe in WORKFLOWS.items():
+    for name, module in templates().items():
         graph = Graph(schemas, name)
-        describe(graph)
-        texts[f"{name}.json"] = json.dumps(graph.to_json(), indent=1, ensure_ascii=False) + "\n"
+        module.describe(graph)
+        texts[f"workflows/{template_file(name)}"] = to_text(graph.to_json())
+    texts[f"subgraphs/{BLUEPRINT}.json"] = to_text(blueprint(schemas))
     return texts
+
+
+def to_text(workflow: dict[str, Any]) -> str:
+    return json.dumps(workflow, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_schemas() -> dict[str, Any]:
@@ -58,7 +70,7 @@ def main() -> int:
     schemas = json.loads(arguments.schemas.read_text()) if arguments.schemas else read_schemas()
     changed = []
     for name, text in build(schemas).items():
-        path = ROOT / "workflows" / name
+        path = ROOT / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             changed.append(name)
             if not arguments.check:

@@ -6,11 +6,13 @@ Sockets, widgets and their order come from a server's /object_info, so a descrip
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from worldstereo_core.commands.comfy_prompt import is_widget, widget_inputs
+
+from .workflow_files import ModelFile
 
 PACK = {"cnr_id": "comfyui-worldstereo", "ver": "0.1.0"}
 CORE = {"cnr_id": "comfy-core"}
@@ -21,6 +23,7 @@ BYPASSED = 4
 TITLE, SLOT, WIDGET = 30, 20, 24
 GAP = 56  # Nodes 2.0 draws some nodes up to 48 taller
 GROUP_MARGIN, GROUP_TITLE = 20, 40
+TEXT_ROOM = 60
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Node:
     values: dict[str, Any]
     title: str | None = None
     mode: int = 0
-    models: tuple[dict[str, str], ...] = ()
+    models: tuple[ModelFile, ...] = ()
     width: int = 320
     height: int | None = None
     color: tuple[str, str] | None = None
@@ -70,7 +73,11 @@ class Node:
             return self.width, self.height
         widgets = len(widget_inputs(self.schema, self.values))
         height = SLOT * max(len(self.sockets), len(self.schema.get("output", ()))) + 6
-        return self.width, height + (WIDGET * widgets + 8 if widgets else 0)
+        return self.width, height + (WIDGET * widgets + 8 if widgets else 0) + self._text_room()
+
+    def _text_room(self) -> int:
+        """Room for what the node says about its last run (web/dist/worldstereo.js)."""
+        return TEXT_ROOM if self.type.startswith("WorldStereo_") and self.schema.get("output_node") else 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ class Graph:
         self.name = name
         self.nodes: list[Node] = []
         self.groups: list[dict[str, Any]] = []
+        self.app: dict[str, Any] | None = None
+        self._late_notes: list[tuple[Node, Callable[[tuple[ModelFile, ...]], str]]] = []
 
     def add(self, type: str, /, *, title: str | None = None, width: int = 320, **settings: Any) -> Node:
         """Add a node.
@@ -102,7 +111,7 @@ class Graph:
         own = {key: settings.pop(key) for key in ("mode", "models", "height", "color") if key in settings}
         schema = self.schemas[type]
         known = {name for section in ("required", "optional") for name in schema["input"].get(section, {})}
-        unknown = set(settings) - known
+        unknown = {key for key in settings if key.partition(".")[0] not in known}
         if unknown:
             raise KeyError(f"{type} has no input {sorted(unknown)}; it has {sorted(known)}")
         links = {key: value for key, value in settings.items() if isinstance(value, Output)}
@@ -112,13 +121,40 @@ class Graph:
         self.nodes.append(node)
         return node
 
-    def note(self, text: str, *, title: str, width: int, height: int) -> Node:
-        """Add a Markdown note."""
+    def note(
+        self, text: str | Callable[[tuple[ModelFile, ...]], str], *, title: str, width: int, height: int
+    ) -> Node:
+        """Add a Markdown note; a callable makes its text from the model files of the finished graph."""
         schema = {"input": {"required": {"text": ["STRING", {"default": "", "multiline": True}]}}}
-        node = Node(len(self.nodes) + 1, "MarkdownNote", schema, {}, {"text": text}, title)
+        node = Node(len(self.nodes) + 1, "MarkdownNote", schema, {}, {}, title)
         node.width, node.height, node.color = width, height, ("#432", "#653")
         self.nodes.append(node)
+        if callable(text):
+            self._late_notes.append((node, text))
+        else:
+            node.values["text"] = text
         return node
+
+    def show_as_app(
+        self, inputs: Sequence[tuple[Node, str, dict[str, Any]]], outputs: Sequence[Node]
+    ) -> None:
+        """Open the workflow as an app.
+
+        Args:
+            inputs: (node, name of its widget, settings such as ``height``) from the top down.
+            outputs: nodes whose results are shown.
+        """
+        for node, name, _ in inputs:
+            if name not in dict(widget_inputs(node.schema, node.values)):
+                raise KeyError(f"{node.type} has no widget {name}")
+        self.app = {
+            "inputs": [[node.id, name, *([settings] if settings else [])] for node, name, settings in inputs],
+            "outputs": [node.id for node in outputs],
+        }
+
+    def model_files(self) -> tuple[ModelFile, ...]:
+        """Every model file of the graph, once, in the order of the nodes."""
+        return tuple(dict.fromkeys(file for node in self.nodes for file in node.models))
 
     def group(self, title: str, left: int, top: int, columns: Sequence[Sequence[Node]], color: str) -> Box:
         """Place nodes in columns side by side, each from the top down, and draw a group around them.
@@ -168,6 +204,8 @@ class Graph:
 
     def to_json(self) -> dict[str, Any]:
         """The workflow as the frontend saves it (version 0.4)."""
+        for note, text in self._late_notes:
+            note.values["text"] = text(self.model_files())
         links: list[list[Any]] = []
         nodes = []
         for node in self.nodes:
@@ -180,6 +218,9 @@ class Graph:
         by_target = {(link[3], link[4]): link[0] for link in links}
         for order, node in enumerate(self.nodes):
             nodes.append(self._node_json(node, order, by_target))
+        extra: dict[str, Any] = {"ds": {"scale": 0.6, "offset": [40, 80]}}
+        if self.app is not None:
+            extra |= {"linearMode": True, "linearData": self.app}
         return {
             # The same name always gives the same id, so that a rebuild changes nothing.
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"comfyui-worldstereo/{self.name}")),
@@ -190,7 +231,7 @@ class Graph:
             "links": links,
             "groups": self.groups,
             "config": {},
-            "extra": {"ds": {"scale": 0.6, "offset": [40, 80]}},
+            "extra": extra,
             "version": 0.4,
         }
 
@@ -213,7 +254,7 @@ class Graph:
                 **(PACK if node.type.startswith("WorldStereo_") else CORE),
             }
         if node.models:
-            properties["models"] = list(node.models)
+            properties["models"] = [file.entry() for file in node.models]
         result: dict[str, Any] = {
             "id": node.id,
             "type": node.type,

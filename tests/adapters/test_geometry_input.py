@@ -7,7 +7,11 @@ import math
 import pytest
 import torch
 
-from worldstereo_core.adapters.comfy.geometry_input import depth_to_geometry, geometry_to_depth
+from worldstereo_core.adapters.comfy.geometry_input import (
+    depth_to_geometry,
+    geometry_to_depth,
+    panorama_to_distance,
+)
 from worldstereo_core.checks import ShapeError, WorldStereoError
 
 
@@ -107,3 +111,34 @@ def test_depth_without_intrinsics_leaves_points_out():
     geometry = depth_to_geometry(torch.ones(1, 8, 10), None)
     assert sorted(geometry) == ["depth", "mask"]
     assert geometry_to_depth(geometry).K is None
+
+
+def test_depth_anything_tells_how_sure_it_is_and_where_sky_is():
+    geometry = {
+        "depth": torch.ones(1, 8, 10),
+        "mode": "mono",
+        "confidence": torch.full((1, 8, 10), 4.0),
+        "sky": torch.zeros(1, 8, 10),
+    }
+    geometry["confidence"][0, 0, :2] = torch.tensor([1.0, torch.nan])
+    geometry["sky"][0, 1] = 0.9
+    found = geometry_to_depth(geometry)
+    assert found.confidence is not None and found.sky is not None
+    assert found.confidence[0, 0, :3].tolist() == [0.0, 0.0, 0.75]
+    assert found.sky[0, 1].all() and found.sky.sum() == 10 and not found.depth[0, 1].any()
+    with pytest.raises(ShapeError, match="confidence"):
+        geometry_to_depth({**geometry, "confidence": torch.ones(1, 8, 9)})
+    assert geometry_to_depth(moge()).confidence is None
+
+
+def test_a_moge_panorama_gives_its_distances():
+    geometry = moge(height=8, width=16)
+    del geometry["intrinsics"]
+    geometry["mask"][0, 0, 0] = False
+    distance = panorama_to_distance(geometry)
+    assert distance.shape == (8, 16) and distance[0, 0] == 0 and distance[4, 5] == 2
+    assert torch.equal(panorama_to_distance(torch.full((1, 8, 16, 3), 2.0)), torch.full((8, 16), 2.0))
+    with pytest.raises(WorldStereoError, match="geometry of an ordinary picture"):
+        panorama_to_distance(moge())
+    with pytest.raises(ShapeError, match="distances of 2 pictures"):
+        panorama_to_distance(torch.ones(2, 8, 16, 3))

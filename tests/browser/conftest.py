@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.template_files import write_inputs
 from worldstereo_core.adapters.comfy.environment import find_comfyui, why_not_found
-from worldstereo_core.commands.comfy_server import ComfyServer
-from worldstereo_core.commands.comfy_stand_ins import write_tiny_weights
+from worldstereo_core.commands.comfy_server import ComfyServer, Run
+from worldstereo_core.commands.comfy_stand_ins import DEV_NODES, write_tiny_weights
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -60,13 +61,32 @@ class Frontend:
         """Open a workflow and wait until its nodes are drawn."""
         self.page.evaluate("async (workflow) => { await app.loadGraphData(workflow); }", workflow)
         self.page.wait_for_function(f"() => app.graph.nodes.length === {len(workflow['nodes'])}")
+        self.show_graph()
+        self.page.wait_for_timeout(300)
+
+    def show_graph(self) -> None:
+        """Leave the app view, and bring the whole graph into sight: Nodes 2.0 draws only what is near it."""
+        if self.page.evaluate("() => !!app.graph.extra?.linearMode"):
+            self.page.evaluate("async () => app.extensionManager.command.execute('Comfy.ToggleLinear')")
         if self.renderer == "vue":
-            # Only nodes near the view are in the page, so the whole graph is brought into it.
             self.page.evaluate("() => { app.canvas.ds.scale = 0.2; app.canvas.ds.offset = [100, 300]; }")
             self.page.evaluate("() => app.canvas.setDirty(true, true)")
-            count = f"document.querySelectorAll('[data-node-id]').length >= {len(workflow['nodes'])}"
+            count = "document.querySelectorAll('[data-node-id]').length >= app.graph.nodes.length"
             self.page.wait_for_function(f"() => {count}", timeout=60_000)
-        self.page.wait_for_timeout(1000)
+
+    def press_run(self, timeout: float = 120) -> Run:
+        """Click the Run button and wait for the end of the run that it starts."""
+        known = set(self.server.get("/history"))
+        with self.page.expect_response(
+            lambda answer: answer.url.endswith("/api/prompt") and answer.request.method == "POST"
+        ) as sent:
+            self.page.get_by_test_id("queue-button").click()
+        answer = sent.value.json()
+        assert not answer.get("node_errors"), answer
+        assert answer["prompt_id"] not in known
+        run = self.server.wait(answer["prompt_id"], timeout)
+        assert run.error is None, run.error
+        return run
 
 
 @pytest.fixture(scope="session")
@@ -82,13 +102,16 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def page_server(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A server with this pack alone and tiny weights under the file names that the templates load."""
+    """A server with this pack, tiny weights under the names that the templates load, and their inputs."""
     found = find_comfyui()
     if found is None:
         pytest.skip(why_not_found())
     base = tmp_path_factory.mktemp("browser_server")
     write_tiny_weights(base / "models")
-    server = ComfyServer(*found, base, {PACK: REPOSITORY})
+    server = ComfyServer(
+        *found, base, {PACK: REPOSITORY, DEV_NODES: REPOSITORY / "tests" / "comfy" / "devnodes"}
+    )
+    write_inputs(base)
     try:
         server.wait_until_up()
         yield server
@@ -96,20 +119,34 @@ def page_server(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         server.stop()
 
 
-@pytest.fixture(scope="module", params=["classic", "vue"])
-def frontend(request: pytest.FixtureRequest, browser, page_server: ComfyServer) -> Iterator[Frontend]:
-    """The frontend with the classic renderer and with Nodes 2.0."""
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": request.param == "vue"}
-    body = json.dumps(settings).encode()
-    call = urllib.request.Request(
-        page_server.url + "/api/settings", body, {"Content-Type": "application/json"}
-    )
+def set_up(server: ComfyServer, **settings: Any) -> None:
+    """Store frontend settings on the server, as the settings dialog does."""
+    body = json.dumps({key.replace("_", "."): value for key, value in settings.items()}).encode()
+    call = urllib.request.Request(server.url + "/api/settings", body, {"Content-Type": "application/json"})
     urllib.request.urlopen(call, timeout=30).close()
-    page = browser.new_page(viewport={"width": 1600, "height": 900})
-    front = Frontend(page_server, page, request.param)
-    page.on("pageerror", lambda error: front.errors.append(str(error)))
-    page.goto(page_server.url)
-    page.wait_for_function(READY, timeout=120_000)
-    page.wait_for_timeout(1500)  # the first load opens a workflow of its own
+
+
+@pytest.fixture(scope="session")
+def open_frontend(browser, page_server: ComfyServer):
+    """A function that opens the frontend in a new page; (renderer, locale) -> Frontend."""
+
+    def open_page(renderer: str, locale: str = "en") -> Frontend:
+        vue = renderer == "vue"
+        set_up(page_server, Comfy_TutorialCompleted=True, Comfy_VueNodes_Enabled=vue, Comfy_Locale=locale)
+        page = browser.new_page(viewport={"width": 1600, "height": 900})
+        front = Frontend(page_server, page, renderer)
+        page.on("pageerror", lambda error: front.errors.append(str(error)))
+        page.goto(page_server.url)
+        page.wait_for_function(READY, timeout=120_000)
+        page.wait_for_timeout(1500)  # the first load opens a workflow of its own
+        return front
+
+    return open_page
+
+
+@pytest.fixture(scope="module", params=["classic", "vue"])
+def frontend(request: pytest.FixtureRequest, open_frontend) -> Iterator[Frontend]:
+    """The frontend with the classic renderer and with Nodes 2.0."""
+    front = open_frontend(request.param)
     yield front
-    page.close()
+    front.page.close()

@@ -1,22 +1,29 @@
-"""Each shipped template opens in the frontend as it was drawn, in the classic renderer and in Nodes 2.0."""
+"""Each shipped template opens as it was drawn, in both renderers, and runs from the Run button."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+import json
 from typing import Any
 
 import pytest
 
+from tests.template_files import SMALL, WORKFLOWS
 from worldstereo_core.commands.comfy_prompt import workflow_to_prompt
+from worldstereo_core.commands.comfy_stand_ins import shrink_workflow
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+RUN_IN_BOTH = ("one_clip_from_one_image", "two_clips_and_point_cloud")
+
+
+@pytest.fixture(scope="session")
+def schemas(page_server):
+    return page_server.object_info()
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def template(request: pytest.FixtureRequest, frontend) -> dict[str, Any]:
-    """One template as the server offers it, opened (and only read by the tests)."""
+    """One template as the server offers it, opened (and only read by the tests that follow)."""
     workflow = frontend.server.get(f"/api/workflow_templates/ComfyUI-WorldStereo/{request.param}.json")
     frontend.errors.clear()
     frontend.open(workflow)
@@ -32,10 +39,9 @@ def test_a_template_opens_without_missing_node_or_page_error(frontend, template)
     assert links == len(template["links"])
 
 
-def test_the_prompt_that_the_frontend_makes_is_the_one_that_the_server_tests_run(frontend, template):
+def test_the_prompt_that_the_frontend_makes_is_the_one_that_the_server_tests_run(frontend, template, schemas):
     prompt = frontend.page.evaluate("async () => (await app.graphToPrompt()).output")
-    expected = workflow_to_prompt(template, frontend.server.object_info())
-    assert without_viewers(prompt) == without_viewers(expected)
+    assert without_viewers(prompt) == without_viewers(workflow_to_prompt(template, schemas))
 
 
 def without_viewers(prompt: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +53,11 @@ def without_viewers(prompt: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_nodes_of_a_template_do_not_cover_each_other_and_stay_in_their_groups(frontend, template):
+    assert layout_faults(frontend) == ([], [], [])
+
+
+def layout_faults(frontend) -> tuple[list[Any], list[Any], list[Any]]:
+    """Pairs of nodes that overlap, pairs of groups that overlap, nodes outside every group."""
     # Title bars count: they stand above a node's position.
     boxes = frontend.page.evaluate(
         """() => app.graph.nodes.map(n => [n.title, n.pos[0], n.pos[1] - 30,
@@ -59,7 +70,7 @@ def test_nodes_of_a_template_do_not_cover_each_other_and_stay_in_their_groups(fr
     covered = [(a[0], b[0]) for a, b in itertools.combinations(boxes, 2) if overlap(a, b)]
     crossing = [(a[0], b[0]) for a, b in itertools.combinations(groups, 2) if overlap(a, b)]
     outside = [box[0] for box in boxes if not any(inside(box, group) for group in groups)]
-    assert (covered, crossing, outside) == ([], [], [])
+    return covered, crossing, outside
 
 
 def overlap(a: list[Any], b: list[Any]) -> bool:
@@ -68,3 +79,20 @@ def overlap(a: list[Any], b: list[Any]) -> bool:
 
 def inside(box: list[Any], group: list[Any]) -> bool:
     return group[1] <= box[1] and group[2] <= box[2] and box[3] <= group[3] and box[4] <= group[4]
+
+
+def test_a_template_runs_from_the_run_button_and_still_fits_its_groups(frontend, template, schemas):
+    name = next(name for name in NAMES if template == read(name))
+    if frontend.renderer == "vue" and name not in RUN_IN_BOTH:
+        pytest.skip("runs in the classic renderer")
+    frontend.open(shrink_workflow(template, schemas, SMALL))
+    run = frontend.press_run()
+    videos = [node["id"] for node in template["nodes"] if node["type"] == "SaveVideo" and not node["mode"]]
+    assert videos and all(run.files(str(id)) for id in videos)
+    frontend.page.wait_for_timeout(500)
+    assert frontend.errors == []
+    assert layout_faults(frontend) == ([], [], [])
+
+
+def read(name: str) -> dict[str, Any]:
+    return json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))

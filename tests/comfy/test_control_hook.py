@@ -174,3 +174,20 @@ def test_torch_compile_does_not_change_the_result(check, is_per_block):
     result = check("compiled", is_per_block=is_per_block)
     assert result["difference"] < 1e-3
     assert result["range"] > 1e-2
+
+
+def test_reference_attention_is_kept_to_the_same_surface(check):
+    """With radius 1 and strength 0.3 the sampled latent equals that of an explicit dense mask to 2e-3 of
+    latents of about 4; seeing everything equals the released way."""
+    result = check("reference_radius")
+    assert result["explicit"] < 1e-3
+    assert result["effect"] > 1e-2
+    assert result["everything"] < 1e-3
+    assert result["off"] == 0.0
+    assert result["none is little"] > 1e-2
+    assert result["counted"] == 0.0
+    # Other nodes' kernels still compute what the references see; the clip is computed by torch.
+    assert result["reference queries seen by an override"] == 3 * 4
+    assert result["joined queries seen by an override"] == 0
+    assert "reference_radius: got 2, but the condition" in result["refused"]
+    assert "Wire the memory into Encode Control" in result["refused"]

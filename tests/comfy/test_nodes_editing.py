@@ -48,7 +48,7 @@ def test_every_editing_node_runs_and_says_what_it_did(server):
     assert "Along 5 frames" in texts["coverage"]
     assert int(texts["added"]) == 0 and int(texts["removed"]) > 0
     assert f"{int(texts['removed']):,} points removed" in texts["erased"]
-    assert "views that showed them left the bank" in texts["erased"]
+    assert "that showed them left the bank" in texts["erased"]
     assert len(frames_of(server, run, "depth_frames")) == len(frames_of(server, run, "along")) == FRAMES
     carried = Image.open(io.BytesIO(server.view(run.files("carried")[0])))
     assert carried.n_frames == FRAMES and carried.size == (WIDTH, HEIGHT)

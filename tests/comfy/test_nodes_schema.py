@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HELP = Path(__file__).resolve().parents[2] / "web" / "docs"
+HELP = Path(__file__).resolve().parents[2] / "web" / "dist" / "docs"
 
 # The permanent contract: ids and input names of saved workflows. Add inputs at the end; never rename.
 INPUTS = {
@@ -53,7 +53,7 @@ INPUTS = {
     "WorldStereo_TransformMemory": "memory right down forward yaw_deg pitch_deg roll_deg scale pivot unit "
     "trajectory",
     "WorldStereo_RecolourMemory": "memory reference strength clips",
-    "WorldStereo_MergeMemories": "first second align numbers merge_within first_view second_view unit",
+    "WorldStereo_MergeMemories": "first second align numbers merge_within first_view second_view unit views",
     "WorldStereo_CompareMemories": "before after tolerance trajectory unit",
     "WorldStereo_DrawCoverage": "memory trajectory depth_tolerance radius",
     "WorldStereo_RenderControls": "memory trajectory depth_style edges_from low_threshold high_threshold "

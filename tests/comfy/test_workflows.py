@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from tests.template_files import BLUEPRINT, FRAMES, HEIGHT, ROOT, SMALL, WIDTH, WORKFLOWS, write_inputs
 from worldstereo_core.commands.comfy_prompt import workflow_to_prompt
-from worldstereo_core.commands.comfy_stand_ins import SmallRun, shrink, write_tiny_weights
+from worldstereo_core.commands.comfy_stand_ins import shrink_workflow, write_tiny_weights
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 WRITTEN_WITH = "0.33."  # core nodes gain widgets from version to version
-FRAMES, HEIGHT, WIDTH = 3, 64, 96
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+VIDEO_FRAMES = {"uni3c_on_stock_wan": 4 * (FRAMES - 1) + 1}
 current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
 
 
@@ -29,16 +28,15 @@ def node_of(prompt: dict, kind: str, nth: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def server(comfy_server):
-    """The server with tiny weights under the names the templates load, and a picture."""
+    """The server with tiny weights under the names the templates load, and their other files."""
     write_tiny_weights(comfy_server.base / "models")
-    picture = Image.effect_mandelbrot((WIDTH, HEIGHT), (-2.2, -1.2, 0.8, 1.2), 60).convert("RGB")
-    picture.save(comfy_server.base / "input" / "picture.png")
+    write_inputs(comfy_server.base)
     return comfy_server
 
 
 def small_prompt(server, workflow: dict) -> dict:
-    prompt = workflow_to_prompt(workflow, server.object_info())
-    return shrink(prompt, SmallRun("picture.png", HEIGHT, WIDTH, FRAMES, 2))
+    schemas = server.object_info()
+    return workflow_to_prompt(shrink_workflow(workflow, schemas, SMALL), schemas)
 
 
 def count_video_frames(content: bytes) -> tuple[int, float]:
@@ -53,15 +51,19 @@ def clip_files(run, prompt: dict) -> list[dict]:
     return [file for id in ids for file in run.files(id)]
 
 
-@current
-@pytest.mark.parametrize("name", ["one_clip_from_one_image", "camera_variant_40_steps"])
-def test_a_one_clip_template_makes_a_video_of_its_key_frames(server, name):
+@pytest.mark.parametrize("name", [name for name in NAMES if "two_clips" not in name])
+def test_a_template_of_one_clip_makes_a_video_of_its_frames(server, name):
     prompt = small_prompt(server, read_workflow(name))
     run = server.run(prompt)
     (file,) = clip_files(run, prompt)
-    assert count_video_frames(server.view(file)) == (FRAMES, 16.0)
-    report = run.outputs[node_of(prompt, "PreviewAny")]["text"][0]
-    assert "camera" in report if "camera" in name else "memory-dmd" in report
+    assert count_video_frames(server.view(file)) == (VIDEO_FRAMES.get(name, FRAMES), 16.0)
+
+
+@current
+def test_the_report_says_what_was_loaded(server):
+    for name, word in (("one_clip_from_one_image", "memory-dmd"), ("camera_only_from_one_image", "camera")):
+        prompt = small_prompt(server, read_workflow(name))
+        assert word in server.run(prompt).outputs[node_of(prompt, "PreviewAny")]["text"][0]
 
 
 def test_two_clips_grow_the_memory_and_write_a_point_cloud(server):
@@ -107,7 +109,7 @@ def test_the_branch_for_a_longer_video_runs_once_switched_on(server, run_in_comf
 
 
 @current
-@pytest.mark.parametrize("name", sorted(path.stem for path in WORKFLOWS.glob("*.json")))
+@pytest.mark.parametrize("name", NAMES)
 def test_the_server_offers_a_template_with_its_picture(server, name):
     assert name in server.get("/workflow_templates")["ComfyUI-WorldStereo"]
     folder = "/api/workflow_templates/ComfyUI-WorldStereo"
@@ -121,5 +123,17 @@ def test_templates_are_what_the_script_writes_from_this_server(server):
     version = server.get("/system_stats")["system"]["comfyui_version"]
     if not version.startswith(WRITTEN_WITH):
         pytest.skip(f"the templates were written with ComfyUI {WRITTEN_WITH}, this is {version}")
-    written = {path.name: path.read_text(encoding="utf-8") for path in WORKFLOWS.glob("*.json")}
+    files = [*WORKFLOWS.glob("*.json"), *(ROOT / "subgraphs").glob("*.json")]
+    written = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files}
     assert build(server.object_info()) == written
+
+
+def test_the_server_offers_the_blueprint(server):
+    ours = [
+        id
+        for id, entry in server.get("/global_subgraphs").items()
+        if entry["info"]["node_pack"] == "custom_nodes.ComfyUI-WorldStereo"
+    ]
+    (blueprint,) = [server.get(f"/global_subgraphs/{id}") for id in ours]
+    assert blueprint["name"] == BLUEPRINT.stem
+    assert blueprint["data"] == BLUEPRINT.read_text(encoding="utf-8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +113,22 @@ def clip_times(server: Any, name: str = NAME) -> dict[str, int]:
     """When each clip's first picture was written."""
     clips = folder_of(server, name) / "clips"
     return {path.name: (path / "frames" / "0000.png").stat().st_mtime_ns for path in sorted(clips.iterdir())}
+
+
+def sampler_runs(server: Any, steps: int) -> int:
+    """How often the server has sampled with so many steps since it started: tqdm's first line of each run."""
+    return server.log().count(f"| 0/{steps} [")
+
+
+def has_clips(server: Any, name: str, count: int) -> bool:
+    """Whether a world has so many clips by now."""
+    return (folder_of(server, name) / "world.json").exists() and len(
+        world_json(server, name)["clips"]
+    ) >= count
+
+
+def wait_until(is_true: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from worldstereo_core.checks import ShapeError, WorldStereoError
 from worldstereo_core.geometry.pictures import (
     depth_to_linear,
     depth_to_pictures,
+    fade_uncertain,
     fit_pictures,
     limit_size,
     paste_first_frame,
+    soft_step,
 )
 from worldstereo_core.geometry.render import RenderedFrames
 
@@ -90,3 +93,48 @@ def test_limited_pictures_keep_their_proportions_and_never_grow():
     assert limited.shape == (2, 3, 4, 8)
     torch.testing.assert_close(limited[0, 0, 0, 0], pictures[0, 0, :2, :2].mean())
     assert limit_size(pictures, 16) is pictures
+
+
+def faded(threshold: float, softness: float) -> RenderedFrames:
+    """One row of pixels: a hole, then confidence 0.1, 0.4, 0.6, 1."""
+    confidence = torch.tensor([0.0, 0.1, 0.4, 0.6, 1.0])[None, None]
+    holes = torch.tensor([1.0, 0, 0, 0, 0])[None, None]
+    image = torch.where(holes[:, None] > 0, 0.5, 0.9).expand(1, 3, 1, 5)
+    frames = RenderedFrames(image, holes, torch.ones(1, 1, 5), confidence)
+    return fade_uncertain(frames, threshold, softness)
+
+
+def test_uncertain_pixels_become_holes_and_grey():
+    hard = faded(0.5, 0.0)
+    assert hard.hole_mask.flatten().tolist() == [1, 1, 1, 0, 0]
+    assert_close(hard.image[0, 0, 0], torch.tensor([0.5, 0.5, 0.5, 0.9, 0.9]))
+    soft = faded(0.5, 0.4)
+    assert_close(soft.hole_mask.flatten(), torch.tensor([1, 1, 0.75, 0.25, 0]))
+    assert_close(soft.image[0, 0, 0], torch.tensor([0.5, 0.5, 0.6, 0.8, 0.9]))
+    # A mask cut at one half, as the released models take it, is that of the hard threshold.
+    assert torch.equal(soft.hole_mask >= 0.5, hard.hole_mask >= 0.5)
+    assert faded(0.0, 0.0).hole_mask.flatten().tolist() == [1, 0, 0, 0, 0]
+
+
+def test_uncertainty_needs_a_confidence_and_numbers_in_range():
+    frames = RenderedFrames(torch.zeros(1, 3, 1, 5), torch.zeros(1, 1, 5), torch.ones(1, 1, 5))
+    with pytest.raises(WorldStereoError, match="carries no confidence"):
+        fade_uncertain(frames, 0.5)
+    with pytest.raises(WorldStereoError, match="uncertain threshold: got 2"):
+        faded(2.0, 0.0)
+    with pytest.raises(WorldStereoError, match="uncertain softness: got -1"):
+        faded(0.5, -1.0)
+
+
+def test_a_pasted_first_frame_is_certain():
+    confidence = torch.zeros(2, 4, 5)
+    rendered = RenderedFrames(torch.zeros(2, 3, 4, 5), torch.ones(2, 4, 5), torch.zeros(2, 4, 5), confidence)
+    pasted = paste_first_frame(rendered, torch.ones(3, 4, 5)).confidence
+    assert pasted is not None and pasted[0].all() and not pasted[1].any() and not confidence.any()
+
+
+def test_soft_step():
+    values = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
+    assert soft_step(values, 0.5, 0.0).tolist() == [0, 0, 1, 1, 1]
+    assert soft_step(values, 0.5, 1.0).tolist() == values.tolist()
+    assert soft_step(values, 0.5, 0.5).tolist() == [0, 0, 0.5, 1, 1]

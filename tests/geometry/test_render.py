@@ -250,3 +250,22 @@ def test_renders_reproduce_the_small_golden(golden_dir: Path) -> None:
 def test_renders_reproduce_the_whole_golden(shared_golden: Path) -> None:
     verdict = verify_one(shared_golden, "g8_render", "diffusers")
     assert verdict.passed, verdict
+
+
+def test_confidence_is_blended_as_colour_is_but_does_not_fade():
+    # Two points over one pixel centre, half and three quarters of their discs away, as in composite.
+    xyz = torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, 3.0]])
+    points = PointCloud(xyz, torch.rand(2, 3), torch.tensor([0.2, 0.8]), torch.zeros(2, dtype=torch.int32))
+    K = torch.tensor([[10.0, 0, 4.5], [0, 10.0, 4.5], [0, 0, 1]])
+    camera = Cameras(torch.eye(4)[None], K[None], 9, 9)
+    plain = render_points(points, camera, radius=0.4)
+    drawn = render_points(points, camera, radius=0.4, with_confidence=True)
+    assert plain.confidence is None and drawn.confidence is not None
+    assert torch.equal(plain.image, drawn.image) and torch.equal(plain.hole_mask, drawn.hole_mask)
+    # In the middle the near point is opaque; one pixel beside it both have alpha 1 - (1 / 1.8)^2.
+    alpha = 1 - (1 / 1.8) ** 2
+    beside = (0.2 * alpha + 0.8 * (1 - alpha) * alpha) / (alpha + (1 - alpha) * alpha)
+    assert float(drawn.confidence[0, 4, 4]) == pytest.approx(0.2, abs=1e-5)
+    assert float(drawn.confidence[0, 4, 5]) == pytest.approx(beside, abs=1e-5)
+    assert not drawn.confidence[drawn.hole_mask > 0].any()
+    assert drawn.to("cpu").confidence is not None

@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from worldstereo_core.checks import WorldStereoError
+from worldstereo_core.geometry.cameras import project
 from worldstereo_core.geometry.poses import quaternion_to_matrix
-from worldstereo_core.geometry.similarity import Similarity, fit_similarity
+from worldstereo_core.geometry.similarity import Similarity, fit_similarity, move_trajectory
+from worldstereo_core.geometry.trajectory import build_trajectory
 
 
 def some(seed: int, scale: float = 1.0) -> Similarity:
@@ -98,3 +100,17 @@ def test_what_is_no_similarity_is_refused():
             Similarity.of(scale, rotation)
     with pytest.raises(WorldStereoError, match="translation: got"):
         Similarity.of(translation=(0.0, math.inf, 0.0))
+
+
+def test_cameras_that_move_with_the_world_see_the_same():
+    start = (torch.eye(4), torch.tensor([[20.0, 0, 16], [0, 20.0, 12], [0, 0, 1]]))
+    path = build_trajectory("orbit right", start=start, height=24, width=32, num_frames=3, pivot_depth=3.0)
+    xyz = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor([-0.5, -0.5, 3])
+    similarity = Similarity.about((0, 0, 3), yaw=0.4, roll=0.2, scale=2.5, move=(1, -2, 3))
+    moved = move_trajectory(path, similarity)
+    before, z = project(xyz, path.K, path.w2c)
+    after, new_z = project(similarity.to_points(xyz), moved.K, moved.w2c)
+    assert_close(after, before, rtol=0, atol=1e-3)
+    assert_close(new_z, 2.5 * z, rtol=1e-5, atol=0)
+    assert path.pivot is not None and moved.pivot is not None
+    assert_close(torch.tensor(moved.pivot), similarity.to_points(torch.tensor(path.pivot)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +12,12 @@ from torch.testing import assert_close
 from worldstereo_core.checks import ShapeError, WorldStereoError
 from worldstereo_core.geometry.cameras import Cameras
 from worldstereo_core.memory.correspondence import Correspondences, correspond
-from worldstereo_core.memory.token_correspondence import TokenCorrespondences, correspond_tokens
+from worldstereo_core.memory.memory import initialise_memory
+from worldstereo_core.memory.token_correspondence import (
+    TokenCorrespondences,
+    correspond_tokens,
+    shared_tokens,
+)
 
 # 3 x 5 tokens of 4 pixels.
 ROWS, COLUMNS, PATCH = 3, 5, 4
@@ -118,3 +125,38 @@ def test_bad_settings_are_refused():
     empty = TokenCorrespondences(torch.zeros(0).long(), torch.zeros(0).long(), 4, 4)
     with pytest.raises(WorldStereoError, match="block size: got 0"):
         empty.blocks(0)
+
+
+def test_a_memory_pairs_the_tokens_of_a_clip_with_its_references():
+    """A wall at z = 4 drawn at the cameras of a clip: pairs are those of exact depth, a token further per
+    frame, for a view with depth, for one without and for a bare camera."""
+    depth = torch.full((H, W), WALL)
+    memory = initialise_memory(torch.rand(3, H, W), depth, K, edge_threshold=0.0)
+    steps = [torch.eye(4) for _ in range(3)]
+    for frame, w2c in enumerate(steps):
+        w2c[0, 3] = -2.0 * frame  # a token of 4 pixels each: 8 px * 2 / 4
+    cameras = Cameras(torch.stack(steps), K.expand(3, 3, 3), H, W)
+    first = memory.views[0]
+    progress: list[int] = []
+    tokens = shared_tokens(
+        memory,
+        cameras,
+        [first, replace(first, depth=None), cameras[:1]],
+        ROWS,
+        COLUMNS,
+        progress=lambda done, _: progress.append(done),
+    )
+    per_picture = ROWS * COLUMNS
+    assert (tokens.num_targets, tokens.num_references) == (3 * per_picture, 3 * per_picture)
+    assert progress == [1, 2, 3]
+    for frame in range(3):
+        for token in range(per_picture):
+            # A camera further right shows the wall further left: its token c is the first view's c + frame.
+            column = token % COLUMNS + frame
+            expected = [r * per_picture + token + frame for r in range(3)] if column < COLUMNS else []
+            found = set(tokens.of(frame * per_picture + token).tolist())
+            # Drawn points may leak by a pixel over a token's border.
+            if column < COLUMNS - 1:
+                assert set(expected) <= found
+            near = {e + step for e in expected for step in (-COLUMNS, -1, 0, 1, COLUMNS)}
+            assert found <= near or column >= COLUMNS - 1

@@ -182,6 +182,16 @@ def test_progress_counts_renders_and_references_together():
     assert calls == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
 
 
+def test_soft_holes_reach_the_model_only_if_asked_to():
+    render, holes = renders()
+    passed = build_condition(CAMERA, MeanVAE(), cameras(), render, holes, hole_softness=1.0)
+    torch.testing.assert_close(passed.hole_mask[0, 0], holes)
+    strict = build_condition(CAMERA, MeanVAE(), cameras(), render, holes, hole_threshold=0.9)
+    assert torch.equal(strict.hole_mask[0, 0], (holes >= 0.9).float())
+    ramp = build_condition(CAMERA, MeanVAE(), cameras(), render, holes, hole_threshold=0.6, hole_softness=0.2)
+    torch.testing.assert_close(ramp.hole_mask[0, 0], ((holes - 0.5) / 0.2).clamp(0, 1), atol=1e-5, rtol=0)
+
+
 def test_tokens_and_masks_move_but_slots_stay_whole_numbers():
     condition = build_condition(MEMORY, MeanVAE(), cameras(), *renders(), references(2))
     moved = condition.to("cpu", torch.bfloat16)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = ROOT / "workflows"
 FILES = sorted(WORKFLOWS.glob("*.json"))
 BYPASSED = 4
 # Widget that names the model file, by loader.
@@ -19,6 +20,7 @@ LOADERS = {
     "VAELoader": (0,),
     "LoadMoGeModel": (0,),
     "FrameInterpolationModelLoader": (0,),
+    "LoraLoaderModelOnly": (0,),
 }
 
 
@@ -34,14 +36,37 @@ def notes(workflow: dict) -> str:
 
 
 def test_the_folder_holds_templates_with_thumbnails_and_nothing_else():
-    names = {path.stem for path in FILES}
-    assert names == {"one_clip_from_one_image", "two_clips_and_point_cloud", "camera_variant_40_steps"}
-    assert {path.name for path in WORKFLOWS.iterdir()} == {
+    from scripts.build_workflows import template_file
+    from scripts.templates import templates
+
+    names = {template_file(name).removesuffix(".json") for name in templates()}
+    assert {path.name for path in WORKFLOWS.iterdir() if path.is_file()} == {
         f"{name}{suffix}" for name in names for suffix in (".json", ".jpg")
     }
     for path in WORKFLOWS.glob("*.jpg"):
         assert path.stat().st_size <= 60_000
         assert Image.open(path).format == "JPEG"
+
+
+def test_every_node_of_the_pack_is_in_a_template():
+    # Every node has a help page: tests/comfy/test_nodes_schema.py.
+    nodes = {path.stem for path in (ROOT / "web" / "dist" / "docs").glob("*.md")}
+    used = {node["type"] for path in FILES for node in json.loads(path.read_text("utf-8"))["nodes"]}
+    assert len(nodes) >= 21 and nodes - used == set()
+
+
+def test_an_app_shows_widgets_and_outputs_that_exist():
+    (path,) = WORKFLOWS.glob("*.app.json")
+    app = json.loads(path.read_text(encoding="utf-8"))
+    nodes = {node["id"]: node for node in app["nodes"]}
+    shown = app["extra"]["linearData"]
+    assert app["extra"]["linearMode"] is True
+    assert [nodes[id]["type"] for id in shown["outputs"]] == ["SaveVideo"]
+    assert {nodes[entry[0]]["type"] for entry in shown["inputs"]} == {
+        "LoadImage",
+        "WorldStereo_BuildTrajectory",
+        "CLIPTextEncode",
+    }
 
 
 def test_links_join_outputs_to_inputs_of_a_type_they_take(workflow):
@@ -65,15 +90,28 @@ def test_each_loader_names_a_file_and_where_to_download_it(workflow):
             assert model["directory"] in notes(workflow)
 
 
+def makes_video(workflow: dict) -> bool:
+    return not any(node["type"] == "WorldStereo_SplitKeyframes" for node in workflow["nodes"])
+
+
 def test_notes_say_how_long_a_clip_is(workflow):
-    assert "21 key frames at 16 frames per second: 1.3 seconds" in notes(workflow)
+    length = (
+        "81 frames at 16 frames per second, 5 seconds"
+        if makes_video(workflow)
+        else "21 key frames at 16 frames per second: 1.3 seconds"
+    )
+    assert length in notes(workflow)
     videos = [node for node in workflow["nodes"] if node["type"] == "CreateVideo"]
     assert {node["widgets_values"][0] for node in videos} == {16.0}
 
 
 def test_only_the_branch_for_a_longer_video_is_bypassed(workflow):
     bypassed = [node["type"] for node in workflow["nodes"] if node["mode"] == BYPASSED]
-    branch = ["FrameInterpolationModelLoader", "FrameInterpolate", "CreateVideo", "SaveVideo"]
+    branch = (
+        []
+        if makes_video(workflow)
+        else ["FrameInterpolationModelLoader", "FrameInterpolate", "CreateVideo", "SaveVideo"]
+    )
     assert [kind for kind in bypassed if not kind.startswith("Image")] == branch
     assert all(node["mode"] in (0, BYPASSED) for node in workflow["nodes"])
 

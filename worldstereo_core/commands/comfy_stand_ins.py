@@ -1,30 +1,46 @@
 """Make a template small enough for any machine: tiny random weights under the real file names, fewer frames.
 
-ComfyUI builds text and CLIP vision encoders at full size only, and depth estimation needs its model, so these
-three are replaced by development nodes (tests/comfy/devnodes), which are not part of the pack.
+ComfyUI builds text and CLIP vision encoders at full size only, and depth estimation needs its model. For
+these three, development code stands in (tests/comfy/devnodes), which is not part of the pack: for a workflow
+as its loaders' results, for a prompt as nodes, which also know the depth of the demo's room.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..model.key_names import wan_to_diffusers_key
 from ..model.tiny import (
     VAE_WIDTH,
     random_tensors,
     tiny_backbone_tensors,
+    tiny_lora_tensors,
+    tiny_uni3c_tensors,
     tiny_worldstereo_tensors,
     write_weights,
 )
 from ..model.vae_key_names import wan_vae_shapes
-from .comfy_prompt import Prompt
+from .comfy_prompt import Prompt, widget_inputs
 
 DEV_NODES = "worldstereo_devnodes"
 BACKBONE = "wan2.1_i2v_480p_14B_fp16.safetensors"
+UNI3C = "Wan21_Uni3C_controlnet_fp16.safetensors"
+STYLE_LORA = "pixar_10_epochs.safetensors"
 RELEASED_FRAMES = 21
+VIDEO_FRAMES = 4 * (RELEASED_FRAMES - 1) + 1  # of a file that makes video, such as Uni3C
+# Files whose models cannot be tiny: they hold one number, and development code takes their place.
+_STAND_INS = (
+    "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+    "clip_vision/clip_vision_h.safetensors",
+    "geometry_estimation/moge_2_vitl_normal_fp16.safetensors",
+    "frame_interpolation/film_net_fp16.safetensors",
+)
 _LOADERS = ("CLIPLoader", "CLIPVisionLoader", "LoadMoGeModel")
 
 
@@ -68,6 +84,53 @@ def write_tiny_weights(models: Path, seed: int = 0) -> None:
             models / "worldstereo" / name,
             {**complete, **tensors} if variant == "memory-dmd" else tensors,
         )
+    write_weights(models / "worldstereo" / UNI3C, tiny_uni3c_tensors(seed + 5))
+    write_weights(models / "loras" / STYLE_LORA, tiny_lora_tensors(seed + 6))
+    for name in _STAND_INS:
+        write_weights(models / name, {"stand_in": torch.zeros(1)})
+
+
+def shrink_workflow(workflow: dict[str, Any], schemas: Mapping[str, Any], run: SmallRun) -> dict[str, Any]:
+    """Cut a template down with its own widgets; only the picture's size needs another node.
+
+    Args:
+        workflow: the saved JSON; it is not changed.
+        schemas: /object_info of the server that it will run on.
+    """
+    small = copy.deepcopy(workflow)
+    for node in small["nodes"]:
+        if node["type"] == "WorldStereo_FitImage":
+            node["type"] = "ImageScale"
+            node["widgets_values"] = ["bicubic", run.width, run.height, "center"]
+            node["outputs"] = [{**node["outputs"][0], "name": "IMAGE"}]
+        elif node["type"] in schemas:
+            widgets = widget_inputs(schemas[node["type"]], _values_by_name(node, schemas[node["type"]]))
+            node["widgets_values"] = [_smaller(node["type"], name, value, run) for name, value in widgets]
+    return small
+
+
+def _values_by_name(node: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Saved widget values by name. What a dynamic choice shows depends on the value read before it."""
+    values: dict[str, Any] = {}
+    for saved in node.get("widgets_values") or []:
+        unread = [name for name, _ in widget_inputs(schema, values) if name not in values]
+        if unread:
+            values[unread[0]] = saved
+    return values
+
+
+def _smaller(kind: str, name: str, value: Any, run: SmallRun) -> Any:
+    if name == "frames" and value in (RELEASED_FRAMES, VIDEO_FRAMES):
+        return 4 * (run.frames - 1) + 1 if value == VIDEO_FRAMES else run.frames
+    if kind == "LoadImage" and name == "image":
+        return run.image
+    if kind == "ImageFromBatch" and name == "batch_index" and value == RELEASED_FRAMES - 1:
+        return run.frames - 1
+    if kind == "WorldStereo_MakeSigmas" and name == "steps":
+        return run.steps
+    if kind == "WorldStereo_UpdateMemory" and name == "keep_frames":
+        return min(value, run.frames - 1)
+    return value
 
 
 def shrink(prompt: Prompt, run: SmallRun) -> Prompt:
@@ -97,8 +160,9 @@ def shrink(prompt: Prompt, run: SmallRun) -> Prompt:
             inputs["steps"] = run.steps
         elif kind in ("WorldStereo_UpdateMemory", "WorldStereo_GenerateClips"):
             inputs["keep_frames"] = min(inputs["keep_frames"], run.frames - 1)
-        if "frames" in inputs:
-            inputs["frames"] = run.frames
+        if inputs.get("frames") in (RELEASED_FRAMES, VIDEO_FRAMES):
+            is_video = inputs["frames"] == VIDEO_FRAMES
+            inputs["frames"] = 4 * (run.frames - 1) + 1 if is_video else run.frames
         small[id] = node
     return small
 

@@ -13,6 +13,7 @@ from ..checks import ShapeError, WorldStereoError, check_shape
 # Colours are compared over cells of this share of the shorter side: generated detail never meets a render
 # pixel by pixel, and a line fitted to noisy values comes out too flat.
 CELL_SHARE = 1 / 30
+MIN_CELL = 4  # pixels
 MIN_CELLS = 24
 # Known surface must fill this much of a cell.
 MIN_COVER = 0.75
@@ -21,7 +22,7 @@ CLIPPED = 0.02
 GAIN_RANGE = (0.6, 1.6)
 # Weight of "no change" against the cells, as a share of their number. The change over time is held harder:
 # far into a clip little known surface may be left.
-_PRIOR = (1e-3, 1e-3, 1e-2, 1e-2)
+_PRIOR = (2e-4, 2e-4, 1e-3, 1e-3)
 _ROUNDS = 8
 _TUKEY = 4.685  # the bisquare's usual width in robust deviations
 
@@ -124,7 +125,7 @@ def anchor_colours(
 
 def _cells(frames: Tensor, render: Tensor, hole_mask: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean colours [N, 3] of clip and memory in the cells both can be compared in, and their times [N]."""
-    edge = max(2, round(CELL_SHARE * min(frames.shape[-2:])))
+    edge = max(MIN_CELL, round(CELL_SHARE * min(frames.shape[-2:])))
     # Points bleed over depth edges, so the rim of a hole is not trusted.
     seen = 1 - max_pool2d((hole_mask >= 0.5).float()[:, None], 3, 1, 1)
     in_range = ((frames > CLIPPED) & (frames < 1 - CLIPPED)).all(dim=1, keepdim=True)
@@ -143,12 +144,12 @@ def _fit(colour: Tensor, known: Tensor, time: Tensor) -> Tensor:
     # About no change: the prior then pulls the unknowns to zero.
     wanted = known - colour
     prior = torch.diag(columns.new_tensor(_PRIOR)) * len(colour)
-    weight = torch.ones_like(colour)
-    solution = columns.new_zeros(4)
+    # From the median on: a line through everything would start out bent towards what is new.
+    solution = columns.new_tensor([0.0, float(wanted.median()), 0.0, 0.0])
     for _ in range(_ROUNDS):
-        weighted = columns * weight[:, None]
-        solution = torch.linalg.solve(weighted.mT @ columns + prior, weighted.mT @ wanted)
         residual = (wanted - columns @ solution).abs()
         scale = (1.4826 * residual.median()).clamp_min(1e-3)
         weight = (1 - (residual / (_TUKEY * scale)).clamp(max=1) ** 2) ** 2
+        weighted = columns * weight[:, None]
+        solution = torch.linalg.solve(weighted.mT @ columns + prior, weighted.mT @ wanted)
     return solution + columns.new_tensor([1.0, 0.0, 0.0, 0.0])

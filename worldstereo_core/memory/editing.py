@@ -279,7 +279,10 @@ def _keep(
     )
     line = f"Cut by a {what}, {keep} kept: {int(gone.sum()):,} points removed, {left:,} left."
     if len(kept) < len(views):
-        line += f" {len(views) - len(kept)} views that showed them left the bank, {len(kept)} stay."
+        gone_views = len(views) - len(kept)
+        line += (
+            f" {gone_views} view{'s' * (gone_views > 1)} that showed them left the bank, {len(kept)} stay."
+        )
     return replace(memory, points=points, views=kept, history=(*memory.history, line))
 
 

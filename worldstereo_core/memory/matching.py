@@ -35,6 +35,7 @@ def align_memories(
     first_view: int = 0,
     second_view: int = 0,
     voxel_size: float = 0.0,
+    keep_views: bool = True,
 ) -> tuple[GeometricMemory, MergeReport]:
     """Bring a second memory into the world of a first, by one of several kinds of knowledge.
 
@@ -43,17 +44,23 @@ def align_memories(
             takes rows of 4 ``numbers`` (see ``match_pixels``); "matched points" rows of 6, world points of
             the first and of the second, scene units; "matrix" 4 rows of 4, first world from second.
         numbers: as a person types them, see ``parse_rows``.
-        voxel_size: as in ``merging.merge_memories``.
+        voxel_size, keep_views: as in ``merging.merge_memories``.
 
     Raises: WorldStereoError if the numbers do not fit, or determine no similarity.
     """
     if align == "same world":
-        return merge_memories(first, second, voxel_size=voxel_size)
+        return merge_memories(first, second, voxel_size=voxel_size, keep_views=keep_views)
     if align == "matrix":
         matrix = parse_rows("numbers", numbers, 4)
         if len(matrix) != 4:
             raise WorldStereoError(f"numbers: got {len(matrix)} rows, expected the 4 rows of a 4 x 4 matrix.")
-        return merge_memories(first, second, transform=Similarity.from_matrix(matrix), voxel_size=voxel_size)
+        return merge_memories(
+            first,
+            second,
+            transform=Similarity.from_matrix(matrix),
+            voxel_size=voxel_size,
+            keep_views=keep_views,
+        )
     if align == "shared picture":
         matches = match_shared_picture(first, second)
     elif align == "matched pixels":
@@ -64,7 +71,7 @@ def align_memories(
         matches = (rows[:, :3], rows[:, 3:])
     else:
         raise WorldStereoError(f'align: got "{align}", expected one of {", ".join(get_args(Alignment))}.')
-    return merge_memories(first, second, matches=matches, voxel_size=voxel_size)
+    return merge_memories(first, second, matches=matches, voxel_size=voxel_size, keep_views=keep_views)
 
 
 def match_pixels(

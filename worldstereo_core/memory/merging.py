@@ -57,6 +57,7 @@ def merge_memories(
     transform: Similarity | None = None,
     matches: tuple[Tensor, Tensor] | None = None,
     voxel_size: float = 0.0,
+    keep_views: bool = True,
 ) -> tuple[GeometricMemory, MergeReport]:
     """Bring a second memory into the world of a first.
 
@@ -67,6 +68,8 @@ def merge_memories(
         transform: first world from second world; give this or matches, or neither if the worlds are the same.
         matches: points [N, 3] of the first world and the same points [N, 3] of the second.
         voxel_size: edge of the cubes in which points of both become one, scene units; 0 keeps every point.
+        keep_views: False leaves the second's views out, e.g. of a thing that was copied and moved: they show
+            it where it was.
 
     Raises: WorldStereoError if both transform and matches are given, or the matches determine none.
     """
@@ -81,7 +84,8 @@ def merge_memories(
     offset = 1 + max([*used, *(view.clip for view in first.views)], default=-1)
     names = {view.name for view in first.views}
     views = tuple(
-        replace(view, clip=view.clip + offset, name=_new_name(view.name, names)) for view in moved.views
+        replace(view, clip=view.clip + offset, name=_new_name(view.name, names))
+        for view in (moved.views if keep_views else ())
     )
     points = PointCloud.concat([first.points, replace(moved.points, clip=moved.points.clip + offset)])
     if voxel_size > 0:

@@ -17,7 +17,7 @@ from ..geometry.trajectory import Trajectory
 from .selection import FeatureExtractor, QualityMeasure, select_views
 from .view import View
 from .view_cover import cover
-from .visible_points import bank_sight, seen_points
+from .visible_points import bank_sight, detail_of, seen_points
 
 if TYPE_CHECKING:
     from .memory import GeometricMemory
@@ -254,8 +254,9 @@ def retrieve_references(
     then remain.
 
     "visible points": views are chosen one by one, each the one that adds most to the points of the memory
-    that the target frames see and the chosen views have seen. Scores are shares of a frame's points. If the
-    frames see no point of the memory, view volumes decide, and that is logged.
+    that the target frames see and the chosen views have seen, large enough. Scores are shares of a frame's
+    points, less for other directions and for views from further away. If the frames see no point of the
+    memory, view volumes decide, and that is logged.
 
     Args:
         memory: its bank; each view counts with its own image size.
@@ -316,7 +317,12 @@ def _match_by_points(
     forward = targets.w2c[:, 2, :3].float().cpu()
     angles = torch.rad2deg(torch.acos((forward @ sight.forward.T).clamp(-1, 1)))
     seen = seen_points(sight.sample, targets)
-    found = cover(sight, seen, angle_penalty(angles), min(most, targets.num_frames))
+    wanted = detail_of(
+        sight.sample, seen, targets.w2c.float().cpu(), targets.K[:, 0, 0].cpu() / targets.width
+    )
+    # A far view of everything does not stand for a near one: half as large counts half.
+    detail = (sight.detail / wanted.clamp_min(1e-30)[:, None]).clamp(max=1)
+    found = cover(sight, seen, angle_penalty(angles) * detail, min(most, targets.num_frames))
     if not found.chosen:
         return None
     chosen = torch.tensor(found.chosen)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .memory import GeometricMemory
 
 Progress = Callable[[int, int], None]
-MAX_SAMPLES = 8192
+MAX_SAMPLES = 6000
 # The cloud is thinned to this many points before cubes are tried: enough to fill every cube.
 MAX_TRIED = 400_000
 # Cells across the finest level, and levels; each has cells twice as large.
@@ -57,26 +57,33 @@ class BankSight:
         sample: the points.
         bits: [S, ceil(V / 8)] uint8; bit v % 8 of byte v // 8 says whether view v sees the point.
         forward: [V, 3] unit viewing direction of each view, world coordinates.
+        detail: [V] see ``detail_of``.
     """
 
     sample: PointSample
     bits: Tensor
     forward: Tensor
+    detail: Tensor
 
     @property
     def num_views(self) -> int:
         return self.forward.shape[0]
 
-    def of_views(self, points: Tensor, views: Tensor) -> Tensor:
-        """[points, views] float, 1 = sees."""
-        return ((self.bits[points][:, views // 8] >> (views % 8).to(torch.uint8)) & 1).float()
+    def only(self, points: Tensor) -> BankSight:
+        """The same for some of the points."""
+        return replace(self, sample=replace(self.sample, xyz=self.sample.xyz[points]), bits=self.bits[points])
 
-    def count(self, weights: Tensor, points: Tensor, chunk: int = 256) -> Tensor:
-        """[T, V] the weights [T, points] summed over the points that each view sees."""
+    def of_views(self, views: Tensor) -> Tensor:
+        """[S, views] float, 1 = sees."""
+        return ((self.bits[:, views // 8] >> (views % 8).to(torch.uint8)) & 1).float()
+
+    def count(self, weights: Tensor, chunk: int = 256) -> Tensor:
+        """[T, V] the weights [T, S] summed over the points that each view sees."""
         table = ((torch.arange(256)[:, None] >> torch.arange(8)) & 1).float()  # byte -> 8 numbers
         total = weights.new_zeros(weights.shape[0], self.bits.shape[1] * 8)
-        for start in range(0, len(points), chunk):
-            seen = table[self.bits[points[start : start + chunk]].long()].flatten(1)
+        for start in range(0, len(self.bits), chunk):
+            codes = self.bits[start : start + chunk]
+            seen = table.index_select(0, codes.flatten().int()).view(len(codes), -1)
             total.addmm_(weights[:, start : start + chunk], seen)
         return total[:, : self.num_views]
 
@@ -102,9 +109,13 @@ def _look(memory: GeometricMemory, progress: Progress | None) -> BankSight:
     views = memory.views
     bits = torch.zeros(len(sample.xyz), -(-len(views) // 8), dtype=torch.uint8)
     weights = 2 ** torch.arange(8)
+    details = []
     for start in range(0, len(views), CAMERAS_AT_ONCE):  # a multiple of 8
         part = views[start : start + CAMERAS_AT_ONCE]
         seen = _seen_by_views(sample, part)
+        w2c = torch.stack([view.w2c.cpu().float() for view in part])
+        focal = torch.tensor([float(view.K[0, 0]) / view.width for view in part])
+        details.append(detail_of(sample, seen, w2c, focal))
         seen = torch.nn.functional.pad(seen, (0, 0, 0, -len(part) % 8))
         packed = (seen.unflatten(0, (-1, 8)) * weights[:, None]).sum(dim=1)
         bits[:, start // 8 : start // 8 + len(packed)] = packed.T.to(torch.uint8)
@@ -112,7 +123,7 @@ def _look(memory: GeometricMemory, progress: Progress | None) -> BankSight:
             progress(start + len(part), len(views))
     # The third row of a w2c rotation is the camera's z axis in world coordinates.
     forward = torch.stack([view.w2c[2, :3].cpu().float() for view in views])
-    return BankSight(sample, bits, forward)
+    return BankSight(sample, bits, forward, torch.cat(details))
 
 
 def sample_points(points: PointCloud, most: int = MAX_SAMPLES) -> PointSample:
@@ -149,6 +160,23 @@ def seen_points(sample: PointSample, cameras: Cameras) -> Tensor:
     return torch.cat(parts)
 
 
+def detail_of(
+    sample: PointSample,
+    seen: Tensor,  # [N, S]
+    w2c: Tensor,  # [N, 4, 4]
+    focal: Tensor,  # [N]
+) -> Tensor:
+    """[N] how large cameras show what they see: picture widths per unit at its mean depth; 0 = see nothing.
+
+    Args:
+        focal: focal lengths in picture widths.
+    """
+    count = seen.sum(dim=1)
+    middle = seen.float() @ sample.xyz / count.clamp_min(1)[:, None]
+    depth = (w2c[:, 2, :3] * middle).sum(dim=1) + w2c[:, 2, 3]
+    return torch.where(count > 0, focal / depth, 0.0)
+
+
 def _seen_by_views(sample: PointSample, views: Sequence[View]) -> Tensor:
     """[V, S] bool; a view with depth is asked, for the others the sample itself hides what it hides."""
     seen = torch.zeros(len(views), len(sample.xyz), dtype=torch.bool)
@@ -183,25 +211,21 @@ def _unhidden(sample: PointSample, cameras: Cameras) -> Tensor:
     frame, point = inside.nonzero(as_tuple=True)
     depth = z[frame, point]
     cell = max(cameras.height, cameras.width) / CELLS  # pixels
-    place = xy[frame, point] / cell  # in cells of the finest level
+    column, row = (xy[frame, point] / cell).long().clamp_(max=CELLS - 1).unbind(1)
     footprint = sample.size * cameras.K[frame, 0, 0] / (depth * cell)
     level = footprint.clamp(1, 2 ** (LEVELS - 1)).log2().ceil().long()
-    sides = torch.tensor([CELLS >> number for number in range(LEVELS)])
-    starts = torch.cat([torch.zeros(1, dtype=torch.long), sides.square().cumsum(0)])
-
-    def index(levels: Tensor) -> Tensor:
-        """Where each point falls in its frame's pyramid, at a level each."""
-        side = sides[levels]
-        column, row = (place / 2.0 ** levels[:, None]).long().unbind(1)
-        row, column = torch.minimum(row, side - 1), torch.minimum(column, side - 1)
-        return frame * int(starts[-1]) + starts[levels] + row * side + column
-
-    nearest = torch.full((frames * int(starts[-1]),), torch.inf)
-    nearest.scatter_reduce_(0, index(level), depth, "amin")
-    limit = depth * (1 - DEPTH_SHARE) - CUBES * sample.size
-    hidden = torch.zeros_like(depth, dtype=torch.bool)
-    for number in range(LEVELS):
-        hidden |= nearest[index(torch.full_like(level, number))] < limit
+    sides = [CELLS >> number for number in range(LEVELS)]
+    sizes = torch.tensor([side * side for side in sides])
+    starts = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)])
+    places = starts[level] + (row >> level) * (CELLS >> level) + (column >> level)
+    pyramid = torch.full((frames, int(starts[-1])), torch.inf)
+    pyramid.view(-1).scatter_reduce_(0, frame * pyramid.shape[1] + places, depth, "amin")
+    nearest = torch.full((frames, 1, 1), torch.inf)
+    for start, side in zip(starts.tolist()[-2::-1], reversed(sides), strict=True):
+        finer = pyramid[:, start : start + side * side].unflatten(1, (side, side))
+        scale = side // nearest.shape[1]
+        nearest = nearest.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2).minimum(finer)
+    hidden = nearest[frame, row, column] < depth * (1 - DEPTH_SHARE) - CUBES * sample.size
     seen = torch.zeros_like(inside)
     seen[frame, point] = ~hidden
     return seen

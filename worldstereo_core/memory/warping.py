@@ -19,6 +19,8 @@ from .view import View
 Progress = Callable[[int, int], None]
 # The most halvings of a source picture; 2^6 source pixels per target pixel are blurred no further.
 MAX_LEVELS = 6
+# Pixels of one cell whose scales differ by less than this share show one surface.
+SAME_SCALE = 0.1
 # A grazing or barely agreeing view still beats none.
 LEAST_WEIGHT = 1e-4
 
@@ -58,9 +60,10 @@ def _bilinear(picture: Tensor, grid: Tensor) -> Tensor:
 
 
 def coarser(match: Correspondences, stride: int) -> Correspondences:
-    """Correspondences of a target grid with fewer cells: each takes its surest pixel.
+    """Correspondences of a target grid with fewer cells, each of the surface that its surest pixel shows.
 
-    With a feature map per scale, ``carry_over(features[s], coarser(match, s))`` warps them all.
+    With a feature map per scale, ``carry_over(features[s], coarser(match, s))`` warps them all. Places are
+    means over the cell's visible pixels of that surface, so that two surfaces are never averaged.
 
     Args:
         stride: target pixels per cell, each way; must divide the target's size.
@@ -75,18 +78,20 @@ def coarser(match: Correspondences, stride: int) -> Correspondences:
         split = values.unflatten(0, (-1, stride)).unflatten(2, (-1, stride)).transpose(1, 2)
         return split.flatten(2, 3)  # [rows, columns, stride * stride, ...]
 
-    best = cells(match.confidence).argmax(dim=2, keepdim=True)
+    visible, confidence, scale = cells(match.is_visible), cells(match.confidence), cells(match.scale)
+    surest = torch.where(visible, confidence, -1.0).argmax(dim=2, keepdim=True)
+    of_surface = visible & ((scale / scale.gather(2, surest) - 1).abs() < SAME_SCALE)
+    count = of_surface.sum(dim=2)
 
-    def pick(values: Tensor) -> Tensor:
-        return cells(values).gather(2, best)[..., 0]
+    def mean(values: Tensor) -> Tensor:
+        return torch.where(of_surface, values, 0.0).sum(dim=2) / count
 
-    xy = cells(match.xy).gather(2, best[..., None].expand(-1, -1, 1, 2))[:, :, 0]
     return replace(
         match,
-        xy=xy,
-        is_visible=pick(match.is_visible),
-        confidence=pick(match.confidence),
-        scale=pick(match.scale) * stride,
+        xy=torch.stack([mean(part) for part in cells(match.xy).unbind(-1)], dim=-1),
+        is_visible=count > 0,
+        confidence=torch.where(count > 0, mean(confidence), 0.0),
+        scale=torch.where(count > 0, mean(scale), 0.0) * stride,
     )
 
 

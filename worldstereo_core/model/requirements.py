@@ -42,13 +42,19 @@ def describe_needs(
         has_image_encoder: the backbone takes CLIP vision.
     """
     width = config.control.output_width
-    size = "14B" if width == 5120 else f"of width {width}"
-    beside = [] if is_complete else [f"a Wan 2.1 I2V {size} backbone"]
+    backbone = "a Wan 2.1 I2V 14B backbone" if width == 5120 else f"a Wan 2.1 I2V backbone of width {width}"
+    beside = [] if is_complete else [backbone]
     beside += ["wan_2.1_vae", "umt5_xxl as text encoder (type wan)"]
     beside.append(
         "clip_vision_h" if has_image_encoder else "no CLIP vision (this backbone has no use for it)"
     )
-    return [f"Beside it: {', '.join(beside)}.", _sampling(config, is_uni3c)]
+    sentences = [f"Beside it: {', '.join(beside)}.", _sampling(config, is_uni3c)]
+    if not has_image_encoder:
+        sentences.append(
+            "This is Wan 2.2, and the control was trained on Wan 2.1: a guide of unknown strength. Apply it "
+            "to the high-noise model, which settles the layout; on the low-noise model it is optional."
+        )
+    return sentences
 
 
 def _sampling(config: WorldStereoConfig, is_uni3c: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,28 @@ def tiny_worldstereo_tensors(variant: str, seed: int) -> dict[str, Tensor]:
             block = key.split(".")[1]
             if ".self_attn." in key and int(block) in _TRAINED_BLOCKS:
                 shapes[wan_to_diffusers_key(key) or key] = shape
+    return random_tensors(shapes, seed)
+
+
+def tiny_uni3c_tensors(seed: int) -> dict[str, Tensor]:
+    """A Uni3C control file: its two embeddings stand at top level, and its masks are one per video frame."""
+    config = WorldStereoConfig(replace(_CONTROL, mask_kernel=4), None)
+    control = WorldStereoControl(config, device=torch.device("meta")).state_dict()
+    embeddings = ("controlnet_patch_embedding.", "controlnet_mask_embedding.")
+    shapes = {}
+    for key, tensor in control.items():
+        bare = key.removeprefix("controlnet.")
+        shapes[bare if bare.startswith(embeddings) else key] = tuple(tensor.shape)
+    return random_tensors(shapes, seed)
+
+
+def tiny_lora_tensors(seed: int, rank: int = 2) -> dict[str, Tensor]:
+    """A LoRA for every self-attention query of the tiny backbone, under ComfyUI names."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for block in range(NUM_BLOCKS):
+        layer = f"diffusion_model.blocks.{block}.self_attn.q"
+        shapes[f"{layer}.lora_A.weight"] = (rank, WIDTH)
+        shapes[f"{layer}.lora_B.weight"] = (WIDTH, rank)
     return random_tensors(shapes, seed)
 
 

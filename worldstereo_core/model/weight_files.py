@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..checks import CheckpointError
+from .mapped_file import MAPS_WITHOUT_RESERVING, map_safetensors
 
 _DOWNLOAD_AGAIN = "Download it again."
 
@@ -43,9 +44,12 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     _check_safetensors_size(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            # Tensors are views of the mapped file: nothing is read before it is used.
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        # Opened for numpy the library checks the header and maps nothing that could be written to.
+        with safe_open(path, framework="np" if MAPS_WITHOUT_RESERVING else "pt") as file:
+            metadata = dict(file.metadata() or {})
+            if not MAPS_WITHOUT_RESERVING:
+                return {key: file.get_tensor(key) for key in file.keys()}, metadata  # noqa: SIM118
+        return map_safetensors(path), metadata
     except SafetensorError as error:
         raise CheckpointError(
             f"{path}: not a readable safetensors file ({error}). {_DOWNLOAD_AGAIN}"

@@ -97,20 +97,11 @@ class Manifest:
         outdone: set[int] = set()
         while True:
             found = self._present_without(outdone)
-            slots: dict[int, ClipRecord] = {}
-            worse: set[int] = set()
-            for record in found:
-                if record.slot is None:
-                    continue
-                other = slots.get(record.slot)
-                if other is None or _outdoes(record, other):
-                    slots[record.slot] = record
-                    worse |= {other.clip} if other else set()
-                else:
-                    worse.add(record.clip)
-            if not worse:
+            worse = _first_outdone(found)
+            if worse is None:
                 return found
-            outdone |= worse
+            # One at a time: what was built on it leaves with it, and may have outdone others.
+            outdone.add(worse)
 
     def _present_without(self, outdone: set[int]) -> tuple[ClipRecord, ...]:
         numbers: set[int] = set()
@@ -152,8 +143,14 @@ class Manifest:
         return self if records == self.clips else replace(self, clips=records, revision=self.revision + 1)
 
 
-def _outdoes(record: ClipRecord, other: ClipRecord) -> bool:
-    return (record.status == "accepted", record.clip) > (other.status == "accepted", other.clip)
+def _first_outdone(records: tuple[ClipRecord, ...]) -> int | None:
+    """The clip that gives way to another take of its slot, for the slot that was made first."""
+    slots = [record.slot for record in records if record.slot is not None]
+    for slot in dict.fromkeys(slots):
+        takes = [record for record in records if record.slot == slot]
+        if len(takes) > 1:
+            return min(takes, key=lambda record: (record.status == "accepted", record.clip)).clip
+    return None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -73,5 +73,6 @@ def saying_what_failed(folder: Path, what: str) -> Iterator[None]:
 
 def _is_kind(error: Exception, numbers: tuple[int, ...]) -> bool:
     number = getattr(error, "errno", None)
-    # safetensors hands the system's error on as text only.
-    return number in numbers or any(f"os error {wanted}" in str(error) for wanted in numbers)
+    # safetensors and the copying of folders hand the system's errors on as text only.
+    texts = [form.format(wanted) for wanted in numbers for form in ("os error {})", "[Errno {}]")]
+    return number in numbers or any(text in str(error) for text in texts)

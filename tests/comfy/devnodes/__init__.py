@@ -23,7 +23,7 @@ def _numbers(shape: tuple[int, ...], seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _moge_geometry(image: torch.Tensor, depth: torch.Tensor, K: torch.Tensor) -> dict[str, torch.Tensor]:
+def moge_geometry(image: torch.Tensor, depth: torch.Tensor, K: torch.Tensor) -> dict[str, torch.Tensor]:
     """Pack depth [T, H, W] and K [3, 3], normalised by width and height, as core's MoGe node does."""
     batch, height, width = depth.shape
     rows, columns = torch.meshgrid(
@@ -90,7 +90,7 @@ class _ClipVision:
 
 
 class ClipVisionModelStandIn(io.ComfyNode):
-    """A CLIP_VISION that gives the same random numbers for every picture, for nodes that encode themselves."""
+    """A CLIP_VISION that gives the same random numbers for any picture, for nodes that encode themselves."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -167,7 +167,7 @@ class GeometryStandIn(io.ComfyNode):
             torch.deg2rad(torch.tensor(fov_deg)) / 2
         )  # of the width, as MoGe normalises it
         K = torch.tensor([[focal, 0, 0.5], [0, focal * width / height, 0.5], [0, 0, 1]])
-        return io.NodeOutput(_moge_geometry(image, depth, K))
+        return io.NodeOutput(moge_geometry(image, depth, K))
 
 
 class RoomStandIn(io.ComfyNode):
@@ -199,10 +199,18 @@ class RoomStandIn(io.ComfyNode):
         # The memory's world is that of the first camera, the room's is not.
         w2c = start[None] if trajectory is None else trajectory.w2c @ start
         depth = torch.stack([cast_depth(camera, K, height, width) for camera in w2c])
-        return io.NodeOutput(_moge_geometry(image, depth, K / torch.tensor([[width], [height], [1]])))
+        return io.NodeOutput(moge_geometry(image, depth, K / torch.tensor([[width], [height], [1]])))
 
 
 class DevExtension(ComfyExtension):
+    @override
+    async def on_load(self) -> None:
+        from .renamed import register_renamed_node
+        from .stand_in_encoders import install
+
+        install()
+        await register_renamed_node()
+
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import comfy.model_management
@@ -400,6 +401,65 @@ def reference_strength(weights: str) -> dict[str, float]:
         "nearly none": difference(sample(apply(weights, reference_strength=1e-9)), none),
         "nearly full": difference(sample(apply(weights, reference_strength=1 - 1e-7)), full),
     }
+
+
+def reference_radius(weights: str) -> dict[str, float]:
+    """Restricted reference attention against an explicit attention mask, with a bias and between its ends."""
+    import math
+
+    from worldstereo_core.memory.token_correspondence import TokenCorrespondences
+    from worldstereo_core.model.backbone import TokenGrid
+    from worldstereo_core.model.reference_attention import reference_access
+
+    main, other = 5 * 4 * 6, 2 * 4 * 6
+    chosen = torch.randint(0, main * other, (150,), generator=torch.Generator().manual_seed(3)).unique()
+    pairs = TokenCorrespondences(chosen // other, chosen % other, main, other)
+    everything = torch.arange(main * other)
+    full = TokenCorrespondences(everything // other, everything % other, main, other)
+    nothing = TokenCorrespondences(everything[:0], everything[:0], main, other)
+    strength = 0.3
+    seen = reference_access(pairs, TokenGrid(5, 4, 6), 1).dense()
+    lengths: list[int] = []
+
+    def masked(function: Any, query: torch.Tensor, key: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if query.shape[1] == key.shape[1] > main:
+            mask = torch.zeros(query.shape[1], key.shape[1])
+            mask[:main, main:] = torch.where(seen[:, main:], math.log(strength), -torch.inf)
+            kwargs["mask"] = mask
+        return function(query, key, *args, **kwargs)
+
+    def count(function: Any, query: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        lengths.append(query.shape[1])
+        return function(query, *args, **kwargs)
+
+    def restricted(
+        surfaces: TokenCorrespondences, radius: int = 1, override: Any = None, **settings: Any
+    ) -> Any:
+        condition = replace(make_condition(), shared_surfaces=surfaces)
+        model = apply(weights, condition=condition, reference_radius=radius, **settings)
+        if override is not None:
+            model.model_options["transformer_options"]["optimized_attention_override"] = override
+        return sample(model)
+
+    explicit = apply(weights)
+    explicit.model_options["transformer_options"]["optimized_attention_override"] = masked
+    plain = sample(apply(weights))
+    limited = restricted(pairs, reference_strength=strength)
+    result = {
+        "explicit": difference(limited, sample(explicit)),
+        "effect": difference(limited, sample(apply(weights, reference_strength=strength))),
+        "everything": difference(restricted(full, 0), plain),
+        "off": difference(restricted(pairs, -1), plain),
+        "none is little": difference(restricted(nothing, 0), plain),
+        "counted": difference(restricted(pairs, 1, count), restricted(pairs, 1)),
+        "reference queries seen by an override": lengths.count(other),
+        "joined queries seen by an override": lengths.count(main + other),
+    }
+    try:
+        apply(weights, reference_radius=2)
+    except ValueError as error:
+        result["refused"] = str(error)
+    return result
 
 
 def compiled(weights: str, is_per_block: bool) -> dict[str, float]:

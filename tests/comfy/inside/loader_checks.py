@@ -130,6 +130,14 @@ def load_altered(weights: str, folder: str, change: str) -> None:
         base["patch_embedding.weight"] = random(384, 36, 1, 2, 2, seed=1)
     elif change == "family":
         base = {"double_blocks.0.img_attn.qkv.weight": torch.zeros(8, 8)}
+    elif change == "vace":
+        base["vace_patch_embedding.weight"] = random(256, 96, 1, 2, 2, seed=1)
+    elif change == "animate":
+        base["face_adapter.fuser_blocks.0.k_norm.weight"] = torch.ones(256)
+    elif change == "wan 2.2":
+        base = {key: value for key, value in base.items() if "_img" not in key and "img_emb" not in key}
+    elif change == "worldstereo":
+        base = load_file(overlay)
     elif change == "incomplete":
         del base["blocks.1.ffn.2.weight"]
     if backbone is not None:

@@ -85,6 +85,9 @@ def nodes_leave_their_inputs_alone() -> list[str]:
 
     render = nodes["RenderMemory"].execute(memory, trajectory, radius=0.03, first_frame=image)
     nodes["RetrieveReferences"].execute(memory, trajectory, frames=3)
+    nodes["RetrieveReferences"].execute(memory, trajectory, frames=3, method="visible points")
+    nodes["WarpViews"].execute(memory, trajectory, radius=0.03)
+    nodes["MatchViews"].execute(memory, style="colour map")
     clip_geometry = {**geometry, "depth": geometry["depth"].expand(5, 32, 48)}
     del clip_geometry["mask"]
     grown = nodes["UpdateMemory"].execute(memory, render[0], trajectory, 2, "", clip_geometry)[0]
@@ -93,6 +96,27 @@ def nodes_leave_their_inputs_alone() -> list[str]:
     for colours in ("from pictures", "by clip", "by confidence"):
         nodes["ExportPointCloud"].execute(memory, "Z up", colours)
     nodes["BuildTrajectory"].execute("dolly in", frames=3, memory=memory, continue_from=trajectory)
+    mask = torch.zeros(1, 32, 48)
+    mask[:, 8:16, 8:24] = 1
+    shared |= {"grown": grown, "mask": mask}
+    before |= _tensors({"grown": grown, "mask": mask})
+    edits = {
+        "CropMemory": {"right": 0.1},
+        "CropToView": {"trajectory": trajectory, "far": 1.2},
+        "DeleteUnderMask": {"mask": mask, "trajectory": trajectory},
+        "RemoveClip": {"clip": 1},
+        "TransformMemory": {"yaw_deg": 20.0, "scale": 2.0, "trajectory": trajectory},
+        "RecolourMemory": {"reference": image, "strength": 0.5},
+    }
+    for name, inputs in edits.items():
+        after = nodes[name].execute(grown, **inputs)[0]
+        assert after is not grown and len(after.history) == len(grown.history) + 1, name
+        nodes["CompareMemories"].execute(grown, after)
+    nodes["MergeMemories"].execute(grown, memory, merge_within=0.01)
+    nodes["PickView"].execute(grown, -1)
+    nodes["DrawCoverage"].execute(grown, trajectory)
+    nodes["RenderControls"].execute(grown, trajectory, low_threshold=40, high_threshold=80)
+    nodes["CarryMask"].execute(grown, mask, trajectory, trajectory, radius=0.03)
 
     after = _tensors(shared)
     return [name for name, (copy, _) in before.items() if not torch.equal(copy, after[name][1])]

@@ -105,11 +105,7 @@ def panorama_to_distance(geometry: Mapping[str, Any] | Tensor, name: str = "geom
 
     Raises: WorldStereoError for perspective geometry, a batch, or no data.
     """
-    if (
-        not isinstance(geometry, Tensor)
-        and isinstance(geometry, Mapping)
-        and geometry.get("intrinsics") is not None
-    ):
+    if isinstance(geometry, Mapping) and geometry.get("intrinsics") is not None:
         raise WorldStereoError(
             f"{name}: got geometry of an ordinary picture (it carries a focal length), expected that of a "
             "panorama. Wire Run MoGe Panorama Inference, or use Create Geometric Memory for a picture."

@@ -82,8 +82,9 @@ def save_merged(
         raise
     report.append(f"Saved {Path(model_path).name} with the backbone: {_gib(size)}.")
     report.append(
-        "Load the model with any loader (Load Diffusion Model, or GGUF after converting) and connect it to "
-        'Apply WorldStereo Weights with weights "control only".'
+        "To use it: choose it as backbone, and the control file as worldstereo, in Load WorldStereo Model. Or "
+        "load it with any loader (GGUF after converting) and connect it to Apply WorldStereo Weights with "
+        'weights "control only".'
     )
     return "\n".join(report)
 

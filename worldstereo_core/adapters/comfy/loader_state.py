@@ -87,7 +87,12 @@ def merged_state(checkpoint: WorldStereoCheckpoint, backbone_path: str | Path | 
         if backbone_path is not None:
             applied += f" {Path(backbone_path).name} is not needed and was not read; choose none."
         tensors = dict(checkpoint.backbone_state)
-        return MergedState(tensors, {}, _checked_kind(checkpoint, tensors, "worldstereo"), applied)
+        return MergedState(
+            tensors,
+            {},
+            _checked_kind(checkpoint, tensors, f"worldstereo: {Path(checkpoint.source).name}"),
+            applied,
+        )
     if backbone_path is None:
         raise CheckpointError(
             f"backbone: got none, but {Path(checkpoint.source).name} is not complete: it lacks "
@@ -98,7 +103,7 @@ def merged_state(checkpoint: WorldStereoCheckpoint, backbone_path: str | Path | 
     name = Path(backbone_path).name
     with of_input("backbone", backbone_path):
         base, metadata = _read_backbone(backbone_path)
-    kind = _checked_kind(checkpoint, base, f"backbone {name}")
+    kind = _checked_kind(checkpoint, base, f"backbone: {name}")
     # What a file lacks of image cross-attention, a Wan 2.2 backbone lacks rightly.
     missing = [key for key in checkpoint.missing_backbone_keys if key not in base]
     if missing:
@@ -121,11 +126,6 @@ def _describe_merge(checkpoint: WorldStereoCheckpoint, kind: BackboneKind, name:
         where += f": {number} of its {count} tensors replaced by the file's own ({weights})."
     else:
         where += ": no weight of it is changed."
-    if not kind.has_image_encoder:
-        where += (
-            " The control was trained on Wan 2.1: on Wan 2.2 it is a guide of unknown strength. Apply it to "
-            "the high-noise model, which settles the layout; on the low-noise model it is optional."
-        )
     return where
 
 

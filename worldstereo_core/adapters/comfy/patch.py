@@ -23,6 +23,7 @@ from .backbone import MODEL_CHANNELS, check_call, check_wan_model, unwrap
 from .joined_call import ControlSettings, JoinedCall
 from .previews import Callback, show_key_frames
 from .reference_attention import limit_references
+from .reservation import extra_latent_frames
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +214,7 @@ class ControlPatch:
     def wrap_prepare_sampling(
         self, executor: Any, model: Any, noise_shape: Any, conds: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        """Check the inputs before any work, and reserve memory for the reference tokens too."""
+        """Check the inputs before any work, and reserve memory for control and references too."""
         if not self.is_off:
             shape = list(noise_shape)
             self._check_noise_shape(shape)
@@ -223,11 +224,9 @@ class ControlPatch:
                 sampling = model.get_model_object("model_sampling")
                 limits = tuple(sampling.percent_to_sigma(percent) for percent in self.percent_range)
                 options.setdefault("transformer_options", {})[RANGE_KEY] = limits
-            references = self.condition.reference_latents
-            if references is not None:
-                # The estimate grows with the shape alone; one more latent frame per reference view.
-                shape[2] += references.shape[2]
-                noise_shape = torch.Size(shape)
+            # The shape is used for the estimate alone.
+            shape[2] += extra_latent_frames(model, control_module(self.control), self.condition, shape)
+            noise_shape = torch.Size(shape)
         return executor(model, noise_shape, conds, *args, **kwargs)
 
     def wrap_diffusion_model(
