@@ -50,7 +50,8 @@ def unit_text(memory: GeometricMemory | None, scale: float = 1.0) -> str:
             f"No memory: 1.0 = the median depth counts as {scale:.4g} scene unit{'' if scale == 1 else 's'}."
         )
     depth = memory.median_depth
-    return f"1.0 = 1 median depth = {depth:.4g} scene units, ≈ {depth:.2g} m if the depth is metric."
+    metres = f"\N{ALMOST EQUAL TO} {depth:.2g} m if the depth is metric"
+    return f"1.0 = 1 median depth = {depth:.4g} scene units, {metres}."
 
 
 def fewer_frames(trajectory: Trajectory, frames: int) -> Trajectory:

@@ -168,9 +168,9 @@ class DrawPath(io.ComfyNode):
                     "line",
                     default="",
                     multiline=True,
-                    tooltip="Pixels of the input picture in order, from the left and the top: 120,300 "
-                    "200,280 "
-                    '310,240, or JSON [[x, y], ...] or [{"x": ..., "y": ...}, ...].',
+                    tooltip="Points of the input picture in order, pixels from the left and the top: 120,300 "
+                    "200,280 310,240, or percent: 20%,80% 50%,60%. Also JSON: [[x, y], ...] or "
+                    '[{"x": ..., "y": ...}, ...] in pixels.',
                 ),
                 io.Combo.Input(
                     "place",
@@ -241,7 +241,7 @@ class DrawPath(io.ComfyNode):
         max_waypoints: int = 12,
     ) -> io.NodeOutput:
         view = first_view(memory, "line")
-        xy = polyline_from_text(line)
+        xy = polyline_from_text(line, (view.camera.height, view.camera.width))
         path = draw_path(
             xy,
             view.depth,

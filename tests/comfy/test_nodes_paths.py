@@ -77,7 +77,7 @@ def test_every_edit_does_what_it_says(run_in_comfy):
 @current
 def test_checks_warn_and_stop(run_in_comfy):
     facts = run_in_comfy(CHECKS, "checks")
-    assert facts["good"][1] and "⚠" not in facts["good"][0]
+    assert facts["good"][1] and "\N{WARNING SIGN}" not in facts["good"][0]
     assert not facts["into"][1] and "Collision: frame" in facts["into"][0]
     assert "Too fast: frames 1 to 2" in facts["fast"]
     assert facts["allowed"]
@@ -129,7 +129,7 @@ def test_all_path_nodes_run_in_one_prompt_on_a_server(comfy_server):
     path = json.loads(run.outputs["json"]["text"][0])
     assert path["version"] == 1 and len(path["waypoints"]) == 3
     assert (
-        "1.0 = 1 median depth = 2.984 scene units, ≈ 3 m if the depth is metric"
+        "1.0 = 1 median depth = 2.984 scene units, \N{ALMOST EQUAL TO} 3 m if the depth is metric"
         in (run.outputs["sampled"]["text"][0])
     )
     assert "5 frames became 9" in run.outputs["edited"]["text"][0]

@@ -12,6 +12,7 @@ from worldstereo_core.formats.polyline import polyline_from_text
     "text",
     [
         "120,300 200.5,280",
+        "30%,60% 50.125% 56%",
         "120 300\n200.5 280\n",
         "(120, 300); (200.5, 280)",
         "[[120, 300], [200.5, 280]]",
@@ -19,7 +20,7 @@ from worldstereo_core.formats.polyline import polyline_from_text
     ],
 )
 def test_the_same_line_in_every_form(text: str):
-    assert polyline_from_text(text).tolist() == [[120, 300], [200.5, 280]]
+    assert polyline_from_text(text, (500, 400)).tolist() == [[120, 300], [200.5, 280]]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,7 @@ def test_the_same_line_in_every_form(text: str):
     [
         ("  ", "line: the text is empty"),
         ("from here to there", "line: got 'from here to there'"),
+        ("1%,2% 3,4", "line: 2 of 4 numbers are in percent, expected all or none"),
         ("1,2 3", "line: got 3 numbers, expected an even count"),
         ("[[1, 2], [3]]", r"line: point 2 is \[3\]"),
         ('[{"x": 1}]', "line: point 1 is"),
@@ -43,4 +45,4 @@ def test_the_same_line_in_every_form(text: str):
 )
 def test_what_is_no_line_is_refused(text: str, message: str):
     with pytest.raises(PathError, match=message):
-        polyline_from_text(text)
+        polyline_from_text(text, (500, 400))
