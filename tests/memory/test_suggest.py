@@ -136,7 +136,7 @@ def test_candidates_are_ranked_and_progress_is_told():
         memory, start_of(memory), 5, moves=MOVES[:4], progress=lambda done, total: calls.append((done, total))
     )
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    order = [(not one.is_usable, -one.new_area) for one in found]
+    order = [(not one.is_usable, bool(one.check.beyond.any()), -one.new_area) for one in found]
     assert order == sorted(order)
     assert all(one.trajectory.num_frames == 5 for one in found)
 
@@ -159,10 +159,12 @@ def test_nothing_to_look_at_or_to_try_is_an_error():
 
 
 def test_clouds_are_thinned_evenly():
-    count = 1001
+    count = 1000
     xyz = torch.arange(count, dtype=torch.float32)[:, None].expand(count, 3)
     cloud = PointCloud(xyz, xyz, torch.ones(count), torch.zeros(count, dtype=torch.int32))
-    assert thinned(cloud, 100).xyz[:, 0].tolist() == list(range(0, count, 11))
+    kept = thinned(cloud, 250).xyz[:, 0]
+    assert len(kept) == pytest.approx(250, abs=2)
+    assert sorted(set(kept.diff().tolist())) == [2, 3, 5]  # never far apart, in no fixed step
     assert thinned(cloud, 2000) is cloud
 
 

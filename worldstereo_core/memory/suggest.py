@@ -35,6 +35,7 @@ POINTS = 40_000
 FRAMES_DRAWN = 5
 # Unseen places are counted once per cube of this edge, median depths.
 CELL = 0.05
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 Progress = Callable[[int, int], None]
 
@@ -148,7 +149,8 @@ def suggest_trajectories(
         progress: called with (candidates done, candidates in all); it may raise to interrupt.
 
     Returns:
-        All candidates: usable ones first, each group by falling new area.
+        All candidates, in groups by falling new area: usable ones that stay in the seen volume, usable ones
+        that leave it, the rest.
 
     Raises: WorldStereoError for a memory without points, PathError for no candidates or no frames.
     """
@@ -169,7 +171,9 @@ def suggest_trajectories(
         found.append(Suggestion(trajectory, area, check, rendered.image[-1].cpu()))
         if progress is not None:
             progress(number + 1, len(moves))
-    return tuple(sorted(found, key=lambda one: (not one.is_usable, -one.new_area)))
+    return tuple(
+        sorted(found, key=lambda one: (not one.is_usable, bool(one.check.beyond.any()), -one.new_area))
+    )
 
 
 def build_move(
@@ -234,9 +238,15 @@ def filled_depth(depth: Tensor) -> Tensor:
 
 
 def thinned(points: PointCloud, most: int) -> PointCloud:
-    """Every n-th point, so that at most so many are left."""
-    step = -(-points.num_points // most)
-    return points if step <= 1 else points.select(slice(None, None, step))
+    """About so many of the points, spread evenly over their order.
+
+    Multiples of the golden ratio choose them: every n-th point would take whole columns of a picture's grid.
+    """
+    share = most / max(points.num_points, 1)
+    if share >= 1:
+        return points
+    index = torch.arange(points.num_points, device=points.xyz.device, dtype=torch.float64)
+    return points.select(((index * GOLDEN_RATIO) % 1 < share).nonzero()[:, 0])
 
 
 def _small_render(points: PointCloud, trajectory: Trajectory) -> tuple[RenderedFrames, Cameras]:
