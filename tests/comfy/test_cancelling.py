@@ -68,6 +68,37 @@ def render() -> dict[str, Any]:
     }
 
 
+def check_trajectory() -> dict[str, Any]:
+    return memory_prompt(frames=81) | {
+        "target": node(
+            "WorldStereo_CheckTrajectory",
+            memory=["memory", 0],
+            trajectory=["trajectory", 0],
+            frames=81,
+            max_holes=0.75,
+            clearance=0.05,
+            on_warning="go on",
+            points_per_pixel=64,
+            radius=0.02,
+        )
+    }
+
+
+def suggest_trajectory() -> dict[str, Any]:
+    return memory_prompt(frames=5) | {
+        "target": node(
+            "WorldStereo_SuggestTrajectory",
+            memory=["memory", 0],
+            rank=1,
+            moves="all",
+            frames=81,
+            easing="smooth",
+            max_holes=0.75,
+            clearance=0.05,
+        )
+    }
+
+
 def update_memory() -> dict[str, Any]:
     depth = node("WorldStereoDev_Geometry", image=["many", 0], near=2.0, far=4.0, fov_deg=60.0)
     return memory_prompt(frames=61) | {
@@ -171,6 +202,8 @@ def early_look() -> dict[str, Any]:
 
 PROMPTS: dict[str, Callable[[], dict[str, Any]]] = {
     "render": render,
+    "check trajectory": check_trajectory,
+    "suggest trajectory": suggest_trajectory,
     "update memory": update_memory,
     "encode control": encode_control,
     "encode key frames": encode_keyframes,

@@ -59,6 +59,11 @@ class Trajectory:
     def num_frames(self) -> int:
         return self.cameras.num_frames
 
+    @property
+    def way(self) -> float:
+        """How far the camera travels, scene units."""
+        return float(self.cameras.centers.double().diff(dim=0).norm(dim=-1).sum())
+
     def resampled(self, num_frames: int) -> Trajectory:
         """The same move in another number of frames; first and last camera stay.
 
