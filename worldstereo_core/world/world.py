@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
 from collections.abc import Collection, Mapping
@@ -223,7 +224,13 @@ def add_clip(
             report=report,
             made=_now(),
         )
-        return _commit(world, manifest.with_clip(record)), record
+        try:
+            return _commit(world, manifest.with_clip(record)), record
+        except BaseException:
+            # A disk that was too full for the manifest gets the clip's space back.
+            if not _is_named(folder, clip):
+                shutil.rmtree(place, ignore_errors=True)
+            raise
 
 
 def decide(world: World, clips: Collection[int], status: Status) -> World:
@@ -243,6 +250,14 @@ def _commit(world: World, manifest: Manifest) -> World:
     check_still_locked(world.folder)
     write_manifest(world.folder, manifest)
     return replace(world, manifest=manifest)
+
+
+def _is_named(folder: Path, clip: int) -> bool:
+    """Whether the manifest on the disk names a clip; yes if that cannot be told."""
+    try:
+        return any(record.clip == clip for record in read_manifest(folder).clips)
+    except WorldStereoError:
+        return True
 
 
 def _check_free(folder: Path) -> None:
