@@ -173,12 +173,12 @@ def sampling() -> dict[str, Any]:
 
 
 def long_step() -> dict[str, Any]:
-    """Steps of some seconds: the second of two is cancelled in its middle."""
+    """Steps that take a second: the second of two is cancelled in its middle."""
     prompt = sampling()
-    prompt["picture"]["inputs"]["image"] = "middle.png"
+    prompt["picture"]["inputs"]["image"] = "small.png"
     prompt["sigmas"]["inputs"]["steps"] = 2
     for name in ("trajectory", "references", "first_frame", "condition"):
-        prompt[name]["inputs"]["frames"] = 9
+        prompt[name]["inputs"]["frames"] = 13
     return prompt
 
 
@@ -219,6 +219,7 @@ def server(comfy_server):
     picture().save(inputs / "picture.png")
     picture(480, 768).save(inputs / "large.png")
     picture(240, 384).save(inputs / "middle.png")
+    picture(160, 256).save(inputs / "small.png")
     return comfy_server
 
 
@@ -254,7 +255,7 @@ def cancel(server, prompt: dict[str, Any], after_progress: bool) -> float:
     sent = None
     with Listener(server) as listener:
         prompt_id = listener.submit(prompt, preview_method="none")
-        for kind, data, now in listener.messages():
+        for kind, data, now in listener.messages(timeout=300):
             assert kind not in ("execution_error", "execution_success"), data
             if sent is not None:
                 if kind == "execution_interrupted":
