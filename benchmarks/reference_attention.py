@@ -153,13 +153,13 @@ def run(options: argparse.Namespace, tokens: TokenCorrespondences) -> list[Row]:
             lambda access=access: with_references(lambda q, k, v: banded(access, q, k, v)), options
         )
         rows.append(Row(f"radius {radius}, dense mask", access.share, seconds, peak, 0.0))
-        found, seconds, peak = measure(
-            lambda access=access: with_references(lambda q, k, v: ways.gathered_attention(q, k, v, access)),
-            options,
-        )
-        rows.append(
-            Row(f"radius {radius}, gathered", access.share, seconds, peak, float((found - dense).abs().max()))
-        )
+        plain_ways = {"gathered": ways.gathered_attention}
+        if options.device == "cpu":
+            plain_ways["merged"] = ways.merged_attention
+        for name, way in plain_ways.items():
+            found, seconds, peak = measure(partial(with_references, partial(way, access=access)), options)
+            error = float((found - dense).abs().max())
+            rows.append(Row(f"radius {radius}, {name}", access.share, seconds, peak, error))
         if not options.no_flex:
             blocks = partial(ways._compiled_flex(), block_mask=access.block_mask)
             blocks(query[:, :, :main], key, value)  # compiles
@@ -186,7 +186,7 @@ def report(options: argparse.Namespace, rows: list[Row], tokens: TokenCorrespond
         "|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
-        error = "" if "gathered" not in row.name and "Flex" not in row.name else f"{row.error:.1e}"
+        error = "" if row.name.endswith(("released", "mask")) else f"{row.error:.1e}"
         speed = rows[0].seconds / row.seconds
         lines.append(
             f"| {row.name} | {row.share:.1%} | {row.seconds:.2f} | {speed:.2f}x as fast"

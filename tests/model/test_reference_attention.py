@@ -18,6 +18,7 @@ from worldstereo_core.model.reference_attention import (
     flex_attention,
     gathered_attention,
     masked_attention,
+    merged_attention,
     reference_access,
 )
 
@@ -91,7 +92,7 @@ def test_any_tiling_covers_the_same_pairs(tile: tuple[int, int]):
     assert access.share == pytest.approx(len(tokens.target) / (60 * 40))
 
 
-@pytest.mark.parametrize("way", [masked_attention, gathered_attention, flex_attention])
+@pytest.mark.parametrize("way", [masked_attention, gathered_attention, merged_attention, flex_attention])
 @pytest.mark.parametrize("bias", [0.0, -1.2])
 @pytest.mark.parametrize("radius", [0, 1])
 def test_every_way_equals_the_softmax_by_hand(way, bias: float, radius: int):
@@ -106,7 +107,16 @@ def test_without_pairs_the_clip_sees_itself_alone():
     access = reference_access(nothing, GRID, 3)
     query, key, value = tensors(access)
     alone = torch.nn.functional.scaled_dot_product_attention(query, key[:, :, :60], value[:, :, :60])
-    assert_close(gathered_attention(query, key, value, access), alone, atol=1e-6, rtol=0)
+    for way in (gathered_attention, merged_attention):
+        assert_close(way(query, key, value, access), alone, atol=1e-6, rtol=0)
+
+
+def test_sharp_logits_are_merged_without_overflow():
+    access = reference_access(pairs(90), GRID, 1)
+    query, key, value = tensors(access)
+    query = 300 * query
+    expected = masked_attention(query, key, value, access)
+    assert_close(merged_attention(query, key, value, access), expected, atol=1e-4, rtol=0)
 
 
 def test_a_radius_over_the_whole_picture_of_paired_references_is_full_attention():

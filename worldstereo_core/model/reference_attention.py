@@ -1,8 +1,8 @@
 """Attention in which each of the clip's tokens sees the whole clip, but only chosen reference tokens.
 
-Three ways that give the same numbers: a dense mask (slow, obvious), gathered keys tile by tile (any device,
-no compiler), and FlexAttention over blocks (GPU). Reference tokens as queries are not restricted and not
-handled here.
+Four ways that give the same numbers: a dense mask (slow, obvious), gathered keys tile by tile (any device,
+no compiler), the clip and its references apart and then merged (CPU), and FlexAttention over blocks (GPU).
+Reference tokens as queries are not restricted and not handled here.
 """
 
 from __future__ import annotations
@@ -256,6 +256,33 @@ def _room_behind(part: Tensor, length: int) -> Tensor:
     return room
 
 
+def merged_attention(
+    query: Tensor, key: Tensor, value: Tensor, access: ReferenceAccess, bias: float = 0.0
+) -> Tensor:
+    """The clip's own attention without any mask, then the tiles' reference keys merged in by their weights.
+
+    Two softmaxes over parts of the keys add up to one over all in proportion to their sums of exponentials,
+    whose logarithms CPU attention returns.
+    """
+    main = access.num_main
+    out, own = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key[:, :, :main], value[:, :, :main]
+    )
+    out, own = out.float(), own.float()
+    for tile in access.tiles:
+        if len(tile.keys) == 0:
+            continue
+        keys = key[:, :, tile.keys + main].float()
+        values = value[:, :, tile.keys + main].float()
+        logits = query[:, :, tile.queries].float() @ keys.mT / query.shape[-1] ** 0.5 + bias
+        logits = logits.masked_fill(~tile.allowed, -torch.inf)
+        alone = own[:, :, tile.queries]
+        joint = torch.logaddexp(alone, logits.logsumexp(dim=-1))
+        rest = torch.exp(logits - joint[..., None]) @ values
+        out[:, :, tile.queries] = out[:, :, tile.queries] * torch.exp(alone - joint)[..., None] + rest
+    return out.to(query.dtype)
+
+
 def flex_attention(
     query: Tensor, key: Tensor, value: Tensor, access: ReferenceAccess, bias: float = 0.0
 ) -> Tensor:
@@ -281,7 +308,9 @@ def _compiled_flex() -> Callable[..., Tensor]:
 
 
 def best_way(device: torch.device) -> Restricted:
-    """FlexAttention where it can be compiled (CUDA with Triton), else gathered keys."""
+    """FlexAttention where it can be compiled (CUDA with Triton); merged parts on a CPU; else gathered."""
     if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
         return flex_attention
+    if device.type == "cpu" and hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu"):
+        return merged_attention
     return gathered_attention
