@@ -19,7 +19,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from worldstereo_core.adapters.comfy.environment import find_comfyui, prepare, why_not_found
 
 TEXT, IMAGE = 512, 257  # tokens that cross-attention looks at
-# Blocks above this size go back to the system when freed, so that the resident size tells what is in use.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_TRIM_THRESHOLD_": str(2**20)}
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 
 
 @dataclass(frozen=True)
@@ -148,14 +147,14 @@ def measure(options: argparse.Namespace, device: str) -> list[list[Row]]:
     from worldstereo_core.adapters.comfy.loader import load_worldstereo
     from worldstereo_core.adapters.comfy.patch import apply_control
 
-    groups = []
+    groups: list[tuple[list[Row], list[Callable[[], Any]]]] = []
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         loaded = load_worldstereo(*write_models(Path(folder), options), options.weight_dtype)
         for size in options.sizes:
-            rows, columns = (int(side) for side in size.split("x"))
-            _, condition = clip_conditions(options.frames, rows, columns, options.references)
-            main = options.frames * (rows // 2) * (columns // 2)
-            reference = options.references * (rows // 2) * (columns // 2)
+            height, width = (int(side) for side in size.split("x"))
+            _, condition = clip_conditions(options.frames, height, width, options.references)
+            main = options.frames * (height // 2) * (width // 2)
+            reference = options.references * (height // 2) * (width // 2)
             alone = apply_control(loaded.model, loaded.control, condition, reference_strength=0.0)
             joined = apply_control(loaded.model, loaded.control, condition)
             ways = (
@@ -163,22 +162,25 @@ def measure(options: argparse.Namespace, device: str) -> list[list[Row]]:
                 ("with control", alone, 0, True),
                 (f"with control and {options.references} references", joined, reference, True),
             )
-            steps = [step_of(model, options.frames, rows, columns) for _, model, _, _ in ways]
+            steps = [step_of(model, options.frames, height, width) for _, model, _, _ in ways]
             seconds = fastest(steps, options.repeats, clock_of(device))
-            memory = [min(peak_megabytes(step, device) for _ in range(2)) for step in steps]
-            groups.append(
-                [
-                    Row(
-                        name,
-                        main + extra,
-                        seconds[index],
-                        memory[index],
-                        count_multiplications(options, main, extra, has_control),
-                    )
-                    for index, (name, _, extra, has_control) in enumerate(ways)
-                ]
-            )
-    return groups
+            rows = [
+                Row(name, main + extra, each, 0.0, count_multiplications(options, main, extra, has_control))
+                for each, (name, _, extra, has_control) in zip(seconds, ways, strict=True)
+            ]
+            groups.append((rows, steps))
+        # After all timing: blocks above a size then go back to the system when freed, which takes time, but
+        # lets the resident size tell what is in use.
+        if device == "cpu":
+            for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+                ctypes.CDLL("libc.so.6").mallopt(parameter, 2**18)
+        return [
+            [
+                replace(row, megabytes=peak_megabytes(step, device))
+                for row, step in zip(rows, steps, strict=True)
+            ]
+            for rows, steps in groups
+        ]
 
 
 def report(options: argparse.Namespace, groups: list[list[Row]], device: str) -> str:
@@ -239,9 +241,8 @@ def main() -> None:
     found = find_comfyui()
     if found is None:
         parser.error(why_not_found())
-    # ComfyUI's own Python; its allocator must be told before it starts.
-    if Path(sys.executable) != found[1] or MALLOC.items() - os.environ.items():
-        os.execve(found[1], [str(found[1]), *sys.argv], {**os.environ, **MALLOC})
+    if Path(sys.executable) != found[1]:
+        os.execv(found[1], [str(found[1]), *sys.argv])  # ComfyUI's own Python
     prepare()
     import torch
 

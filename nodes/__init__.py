@@ -1,7 +1,11 @@
 """What ComfyUI sees: schemas, unpacking, one call into the core, packing. No tensor maths."""
 
 from .camera import BuildTrajectory
+from .camera_checks import CheckTrajectory, SuggestTrajectory
+from .camera_edit import EditTrajectory
 from .camera_files import LoadTrajectory, SaveTrajectory
+from .camera_path import BuildPath, SamplePath
+from .camera_waypoints import AddWaypoint, DrawPath, TakeCamera
 from .clips import ListTrajectories, SaveClip
 from .colours import AnchorColours
 from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, EncodeKeyframes, FitImage
@@ -29,6 +33,14 @@ NODES = (
     BuildTrajectory,
     LoadTrajectory,
     SaveTrajectory,
+    BuildPath,
+    DrawPath,
+    AddWaypoint,
+    SamplePath,
+    EditTrajectory,
+    CheckTrajectory,
+    SuggestTrajectory,
+    TakeCamera,
     CreateMemory,
     CreatePanoramaMemory,
     CropPanorama,

@@ -43,6 +43,17 @@ def start_camera(
     return start.cropped(height or start.height, width or start.width)
 
 
+def unit_text(memory: GeometricMemory | None, scale: float = 1.0) -> str:
+    """What 1.0 of a distance is, as the node says it."""
+    if memory is None:
+        return (
+            f"No memory: 1.0 = the median depth counts as {scale:.4g} scene unit{'' if scale == 1 else 's'}."
+        )
+    depth = memory.median_depth
+    metres = f"\N{ALMOST EQUAL TO} {depth:.2g} m if the depth is metric"
+    return f"1.0 = 1 median depth = {depth:.4g} scene units, {metres}."
+
+
 def fewer_frames(trajectory: Trajectory, frames: int) -> Trajectory:
     """A longer trajectory sampled down to so many frames, which is logged; a shorter one as it is."""
     if trajectory.num_frames <= frames:
@@ -227,10 +238,12 @@ class BuildTrajectory(io.ComfyNode):
             fps=fps,
         )
         plot = plot_trajectory(trajectory, None if memory is None else memory.points)[None]
-        text = f"{trajectory.name}: {frames} frames, {start.width} x {start.height} pixels. " + (
-            f"1 median depth = {scale:.4g} scene units."
-            if memory is not None
-            else "No memory: the median depth counts as 1 scene unit."
+        text = "\n".join(
+            [
+                f"{trajectory.name}: {frames} frames, {start.width} x {start.height} pixels.",
+                unit_text(memory, scale),
+                f"The camera travels {trajectory.way / scale:.3g} = {trajectory.way:.3g} scene units.",
+            ]
         )
         shown = ui.PreviewImage(plot, cls=cls).as_dict()
         return io.NodeOutput(trajectory, plot, ui={**shown, "text": (text,)})

@@ -245,6 +245,28 @@ class SaveTrajectory(io.ComfyNode):
                     advanced=True,
                     tooltip="Which axis of the file's world points up. auto: the format's usual one.",
                 ),
+                io.Float.Input(
+                    "unit_scale",
+                    default=0.0,
+                    min=0.0,
+                    max=1e6,
+                    step=0.0001,
+                    round=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Scene units per unit of the file: 0.01 writes a scene in metres in centimetres "
+                    "(Unreal, After Effects). 0 = the format's usual one.",
+                ),
+                io.Int.Input(
+                    "first_frame",
+                    default=-1,
+                    min=-1,
+                    max=1_000_000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Number of the first frame, where the format numbers frames: 1001 for film "
+                    "pipelines. -1 = the format's usual one.",
+                ),
             ],
             outputs=[
                 io.String.Output("file", tooltip="The file's name, as Load Camera Trajectory takes it."),
@@ -259,6 +281,8 @@ class SaveTrajectory(io.ComfyNode):
         format: str = "camera_json",
         sensor_width_mm: float = 36.0,
         up_axis: str = "auto",
+        unit_scale: float = 0.0,
+        first_frame: int = -1,
     ) -> io.NodeOutput:
         form = BY_NAME[format]
         path, name = output_path(filename_prefix, "" if form.is_folder else form.suffixes[0])
@@ -268,6 +292,8 @@ class SaveTrajectory(io.ComfyNode):
             format,
             sensor_width_mm=sensor_width_mm,
             up_axis=up_axis_or_none(up_axis),
+            unit_scale=unit_scale or None,
+            first_frame=None if first_frame < 0 else first_frame,
         )
         if form.is_folder:
             name = f"{name.removesuffix(' [output]')}/images{form.suffixes[0]} [output]"

@@ -17,18 +17,18 @@ from ..worldstereo_core.adapters.comfy.vae import (
     first_frame_conditioning,
     keyframes_to_start_from,
 )
-from ..worldstereo_core.checks import ShapeError, check_shape
+from ..worldstereo_core.checks import ShapeError
 from ..worldstereo_core.geometry.pictures import Fit, fit_pictures
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.retrieval import References
 from ..worldstereo_core.model.conditioning import build_condition
 from ..worldstereo_core.model.config import LatentConditionMode
-from ..worldstereo_core.model.latents import LATENT_CHANNELS
 from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket, select_keyframes
 from .camera import fewer_frames
 from .images import one_picture, pictures, to_image
 from .io_types import ConditionSocket, MemorySocket, ReferencesSocket, TrajectorySocket
+from .latents import one_latent, start_latent_input
 from .progress import node_progress, render_device
 
 logger = logging.getLogger(__name__)
@@ -69,26 +69,6 @@ def check_references_fit(references: References | None, frames: int) -> None:
             f"references: they were retrieved for {made_for} key frames, expected {frames} as frames says. "
             f"Set frames on Retrieve Reference Views to {frames}, with a trajectory of at least as many."
         )
-
-
-def start_latent_input(what: str) -> io.Latent.Input:
-    return io.Latent.Input(
-        "start_latent",
-        optional=True,
-        advanced=True,
-        tooltip=f"Latent of {what}, one latent frame, taken instead of encoding it again. For clips that go "
-        "on where another ended: each trip through the VAE shifts colours a little.",
-    )
-
-
-def one_latent(latent: dict[str, Any] | None) -> Tensor | None:
-    """LATENT of one picture, [1, 16, 1, h, w] or [1, 16, h, w], -> [16, h, w]."""
-    if latent is None:
-        return None
-    samples = latent["samples"]
-    samples = samples if samples.ndim == 5 else samples[:, :, None]
-    check_shape("start_latent", samples, (1, LATENT_CHANNELS, 1, "*", "*"), "Wire the latent of one picture.")
-    return samples[0, :, 0].float().cpu()
 
 
 class FitImage(io.ComfyNode):
@@ -364,6 +344,11 @@ class EncodeControl(io.ComfyNode):
                 ConditionSocket.Output(
                     "condition", tooltip="For Apply WorldStereo Control; same size and frames."
                 ),
+                io.Float.Output(
+                    "fps",
+                    tooltip="For Create Video: frames per second at which the clip's key frames move as fast "
+                    "as the trajectory says.",
+                ),
             ],
         )
 
@@ -400,4 +385,4 @@ class EncodeControl(io.ComfyNode):
             progress=node_progress(),
             memory=None if memory is None else memory.to(render_device()),
         )
-        return io.NodeOutput(condition)
+        return io.NodeOutput(condition, trajectory.fps_of(frames))

@@ -316,7 +316,7 @@ class DrawCoverage(io.ComfyNode):
         coverage = measure_coverage(
             there, depth_tolerance=depth_tolerance, radius=radius, progress=node_progress()
         )
-        path = memory.views[0].trajectory if trajectory is None else trajectory
+        path = bank_view(memory, 0, "memory").trajectory if trajectory is None else trajectory
         along = coverage_along(there, coverage, path.cameras, radius=radius, progress=node_progress())
         cameras = None if trajectory is None else trajectory.cameras
         above = draw_coverage(memory, coverage, cameras)[None]

@@ -6,6 +6,8 @@ from comfy_api.latest import io
 
 # geometry.trajectory.Trajectory: one camera per frame, image size, fps, name, source.
 TrajectorySocket = io.Custom("WORLDSTEREO_TRAJECTORY")
+# geometry.camera_path.CameraPath: waypoints that are not sampled yet.
+PathSocket = io.Custom("WORLDSTEREO_PATH")
 # memory.memory.GeometricMemory: global points and the bank of views.
 MemorySocket = io.Custom("WORLDSTEREO_MEMORY")
 # memory.retrieval.References: chosen views with their slots, cameras and scores.

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..worldstereo_core.geometry.similarity import Similarity, move_trajectory
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.editing import Pivot, pivot_of, transform_memory
+from ..worldstereo_core.memory.matching import bank_view
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.pictures import draw_memory
 from ..worldstereo_core.memory.recolour import recolour
@@ -111,7 +112,7 @@ class TransformMemory(io.ComfyNode):
             ),
         )
         after = transform_memory(memory, similarity)
-        cameras = memory.views[0].trajectory if trajectory is None else trajectory
+        cameras = bank_view(memory, 0, "memory").trajectory if trajectory is None else trajectory
         picture = draw_memory(after)[None]
         report = f"{after.history[-1]} 1 median depth is now {after.median_depth:.4g} scene units."
         logger.info("WorldStereo: %s", report)

@@ -32,6 +32,7 @@ from .places import (
     tolerance_input,
     unit_input,
 )
+from .progress import node_progress
 
 logger = logging.getLogger(__name__)
 
@@ -287,6 +288,7 @@ class DeleteUnderMask(io.ComfyNode):
             depth_tolerance=depth_tolerance if reach == VISIBLE else None,
             radius=radius,
             max_lost=1.0 if views == "keep all" else SHOWS_IT,
+            progress=node_progress(),
         )
         return cut_output(cls, memory, after)
 

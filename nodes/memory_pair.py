@@ -7,7 +7,7 @@ import logging
 from comfy_api.latest import io, ui
 
 from ..worldstereo_core.geometry.trajectory import Trajectory
-from ..worldstereo_core.memory.matching import Alignment, align_memories
+from ..worldstereo_core.memory.matching import Alignment, align_memories, bank_view
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.merging import diff_memories
 from ..worldstereo_core.memory.pictures import draw_diff, draw_memory, recoloured
@@ -169,7 +169,7 @@ class CompareMemories(io.ComfyNode):
     ) -> io.NodeOutput:
         diff = diff_memories(before, after, cube=scene_length(before, tolerance, unit))
         picture = draw_diff(after, diff)[None]
-        cameras = before.views[0].trajectory if trajectory is None else trajectory
+        cameras = bank_view(before, 0, "before").trajectory if trajectory is None else trajectory
         device = render_device()
         drawn = diff.render(cameras.cameras.to(device), progress=node_progress()).to("cpu")
         logger.info("WorldStereo: %s", diff.text)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..worldstereo_core.checks import WorldStereoError
 from ..worldstereo_core.geometry.cameras import Cameras
+from ..worldstereo_core.geometry.point_cloud import PointCloud
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory
 
@@ -76,6 +79,37 @@ def scene_length(memory: GeometricMemory, value: float, unit: str) -> float:
     if unit not in UNITS:
         raise WorldStereoError(f'unit: got "{unit}", expected one of {", ".join(UNITS)}.')
     return value * memory.median_depth if unit == "median depth" else value
+
+
+@dataclass(frozen=True)
+class FirstView:
+    """A memory's input picture: camera, depth [H, W] and picture [3, H, W] of one size; scale and points."""
+
+    camera: Cameras
+    depth: Tensor
+    picture: Tensor
+    scale: float
+    points: PointCloud
+
+
+def first_view(memory: GeometricMemory | None, input_name: str) -> FirstView:
+    """The memory's first picture for an input that needs it.
+
+    Raises: WorldStereoError if no memory is wired, or its first picture has no depth.
+    """
+    if memory is None:
+        raise WorldStereoError(
+            f"memory: nothing is wired, but {input_name} needs the input picture and its depth. Wire the "
+            "memory."
+        )
+    view = memory.views[0]
+    if view.depth is None:
+        raise WorldStereoError(
+            f"memory: its first picture ({view.name}) has no depth, but {input_name} needs it. Wire a memory "
+            "that Create Geometric Memory made."
+        )
+    camera = Cameras(view.w2c[None], view.K[None], view.height, view.width)
+    return FirstView(camera, view.depth, view.picture, memory.median_depth, memory.points)
 
 
 def one_camera(trajectory: Trajectory, frame: int) -> Cameras:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..worldstereo_core.geometry.pictures import depth_to_linear, fade_uncertain, paste_first_frame
-from ..worldstereo_core.geometry.render import render_points
+from ..worldstereo_core.geometry.render import RenderedFrames, render_points
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.pictures import draw_references
@@ -15,6 +17,39 @@ from .camera import fewer_frames
 from .images import animated_preview, one_picture, to_image
 from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
 from .progress import node_progress, render_device
+
+
+def drawn_memory(memory: GeometricMemory) -> GeometricMemory:
+    """The memory with its points where they are drawn; pictures stay where they are."""
+    return replace(memory, points=memory.points.to(render_device()))
+
+
+def render_clip(
+    memory: GeometricMemory,
+    trajectory: Trajectory,
+    radius: float,
+    points_per_pixel: int,
+    min_confidence: float,
+    first_frame: Tensor | None = None,
+    uncertain_below: float = 0.0,
+    uncertain_softness: float = 0.0,
+) -> RenderedFrames:
+    """The memory along a trajectory on the CPU: the one render that is previewed, checked and encoded."""
+    device = render_device()
+    rendered = render_points(
+        memory.points.to(device),
+        trajectory.cameras.to(device),
+        radius=radius,
+        points_per_pixel=points_per_pixel,
+        min_confidence=min_confidence,
+        with_confidence=True,
+        progress=node_progress(),
+    ).to("cpu")
+    if uncertain_below > 0:
+        rendered = fade_uncertain(rendered, uncertain_below, uncertain_softness)
+    if first_frame is not None:
+        rendered = paste_first_frame(rendered, one_picture("first_frame", first_frame))
+    return rendered
 
 
 class RenderMemory(io.ComfyNode):
@@ -117,20 +152,16 @@ class RenderMemory(io.ComfyNode):
         uncertain_below: float = 0.0,
         uncertain_softness: float = 0.0,
     ) -> io.NodeOutput:
-        device = render_device()
-        rendered = render_points(
-            memory.points.to(device),
-            trajectory.cameras.to(device),
-            radius=radius,
-            points_per_pixel=points_per_pixel,
-            min_confidence=min_confidence,
-            with_confidence=True,
-            progress=node_progress(),
-        ).to("cpu")
-        if uncertain_below > 0:
-            rendered = fade_uncertain(rendered, uncertain_below, uncertain_softness)
-        if first_frame is not None:
-            rendered = paste_first_frame(rendered, one_picture("first_frame", first_frame))
+        rendered = render_clip(
+            memory,
+            trajectory,
+            radius,
+            points_per_pixel,
+            min_confidence,
+            first_frame,
+            uncertain_below,
+            uncertain_softness,
+        )
         images = to_image(rendered.image)
         depth = to_image(depth_to_linear(rendered.depth)[:, None].expand(-1, 3, -1, -1))
         text = f"{len(images)} frames, {float(rendered.hole_mask.mean()):.0%} holes"

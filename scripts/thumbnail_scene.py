@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -62,6 +63,27 @@ class Scene:
         """The picture on the left, the view at the end of the move on the right."""
         end = to_image(self.memory.render(trajectory.cameras[[trajectory.num_frames - 1]]).image[0])
         return side_by_side(to_image(self.picture), end)
+
+    def around(self) -> Tensor:
+        """[3, HEIGHT, WIDTH] all around the first camera: 360 degrees wide, 112 high, four views joined."""
+        longitude = (torch.arange(WIDTH) + 0.5) / WIDTH * 2 * math.pi - math.pi
+        latitude = math.radians(56) - (torch.arange(HEIGHT) + 0.5) / HEIGHT * math.radians(112)
+        picture = torch.zeros(3, HEIGHT, WIDTH)
+        K = fov_to_K(math.radians(124), HEIGHT, HEIGHT)
+        for quarter in range(4):
+            yaw = quarter * math.pi / 2
+            turn = torch.eye(4)
+            turn[0, 0] = turn[2, 2] = math.cos(yaw)
+            turn[0, 2], turn[2, 0] = -math.sin(yaw), math.sin(yaw)
+            view = draw_view(turn @ self.w2c, K, HEIGHT, HEIGHT, 4)
+            angle = torch.remainder(longitude - yaw + math.pi, 2 * math.pi) - math.pi
+            ahead = angle.abs() <= math.pi / 4 + 1e-4
+            side = angle[ahead].tan().expand(HEIGHT, -1)
+            down = -latitude.tan()[:, None] / angle[ahead].cos()
+            grid = torch.stack([side, down], dim=-1) * K[0, 0] / (HEIGHT / 2)
+            seen = torch.nn.functional.grid_sample(view[None], grid[None], align_corners=False)
+            picture[:, :, ahead] = seen[0]
+        return picture
 
     def restyled(self, trajectory: Trajectory) -> Image:
         """The room as it is on the left, drawn with flat colours and outlines on the right."""

@@ -60,11 +60,22 @@ class Node:
     @property
     def sockets(self) -> list[tuple[str, str, bool]]:
         """(name, type, is optional) of the inputs that have no widget."""
+        found = []
+        for section in ("required", "optional"):
+            for name, spec in self.schema["input"].get(section, {}).items():
+                if spec[0] == "COMFY_AUTOGROW_V3":
+                    found += self._growing_sockets(name, spec[1]["template"])
+                elif not is_widget(spec):
+                    found.append((name, spec[0], section == "optional"))
+        return found
+
+    def _growing_sockets(self, name: str, template: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
+        """Sockets of an input that grows: the wired ones and, as the frontend adds it, a free one."""
+        ((_, spec),) = template["input"]["required"].items()
+        wired = sum(key.startswith(f"{name}.") for key in self.inputs)
         return [
-            (name, spec[0], section == "optional")
-            for section in ("required", "optional")
-            for name, spec in self.schema["input"].get(section, {}).items()
-            if not is_widget(spec)
+            (f"{name}.{template['prefix']}{slot}", spec[0], slot >= template["min"])
+            for slot in range(min(wired + 1, template["max"]))
         ]
 
     def size(self) -> tuple[int, int]:
@@ -197,7 +208,7 @@ class Graph:
         return edge
 
     def _check_links(self, node: Node) -> None:
-        types = {name: spec[0] for section in node.schema["input"].values() for name, spec in section.items()}
+        types = {name: kind for name, kind, _ in node.sockets}
         for name, output in node.inputs.items():
             if output.type not in str(types[name]).split(",") and "*" not in (types[name], output.type):
                 raise TypeError(f"{node.type}.{name} takes {types[name]}, not {output.type}")
@@ -239,6 +250,8 @@ class Graph:
         inputs: list[dict[str, Any]] = []
         for slot, (name, kind, optional) in enumerate(node.sockets):
             entry = {"name": name, "type": kind, "link": by_target.get((node.id, slot))}
+            if "." in name:
+                entry["label"] = name.partition(".")[2]
             inputs.append({**entry, "shape": 7} if optional else entry)
         widgets = widget_inputs(node.schema, node.values)
         outputs = [

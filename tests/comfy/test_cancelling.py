@@ -68,6 +68,37 @@ def render() -> dict[str, Any]:
     }
 
 
+def check_trajectory() -> dict[str, Any]:
+    return memory_prompt(frames=81) | {
+        "target": node(
+            "WorldStereo_CheckTrajectory",
+            memory=["memory", 0],
+            trajectory=["trajectory", 0],
+            frames=81,
+            max_holes=0.75,
+            clearance=0.05,
+            on_warning="go on",
+            points_per_pixel=64,
+            radius=0.02,
+        )
+    }
+
+
+def suggest_trajectory() -> dict[str, Any]:
+    return memory_prompt(frames=5) | {
+        "target": node(
+            "WorldStereo_SuggestTrajectory",
+            memory=["memory", 0],
+            rank=1,
+            moves="all",
+            frames=81,
+            easing="smooth",
+            max_holes=0.75,
+            clearance=0.05,
+        )
+    }
+
+
 def update_memory() -> dict[str, Any]:
     depth = node("WorldStereoDev_Geometry", image=["many", 0], near=2.0, far=4.0, fov_deg=60.0)
     return memory_prompt(frames=61) | {
@@ -142,12 +173,12 @@ def sampling() -> dict[str, Any]:
 
 
 def long_step() -> dict[str, Any]:
-    """Steps of some seconds: the second of two is cancelled in its middle."""
+    """Steps that take a second: the second of two is cancelled in its middle."""
     prompt = sampling()
-    prompt["picture"]["inputs"]["image"] = "middle.png"
+    prompt["picture"]["inputs"]["image"] = "small.png"
     prompt["sigmas"]["inputs"]["steps"] = 2
     for name in ("trajectory", "references", "first_frame", "condition"):
-        prompt[name]["inputs"]["frames"] = 9
+        prompt[name]["inputs"]["frames"] = 13
     return prompt
 
 
@@ -171,6 +202,8 @@ def early_look() -> dict[str, Any]:
 
 PROMPTS: dict[str, Callable[[], dict[str, Any]]] = {
     "render": render,
+    "check trajectory": check_trajectory,
+    "suggest trajectory": suggest_trajectory,
     "update memory": update_memory,
     "encode control": encode_control,
     "encode key frames": encode_keyframes,
@@ -186,6 +219,7 @@ def server(comfy_server):
     picture().save(inputs / "picture.png")
     picture(480, 768).save(inputs / "large.png")
     picture(240, 384).save(inputs / "middle.png")
+    picture(160, 256).save(inputs / "small.png")
     return comfy_server
 
 
@@ -221,7 +255,7 @@ def cancel(server, prompt: dict[str, Any], after_progress: bool) -> float:
     sent = None
     with Listener(server) as listener:
         prompt_id = listener.submit(prompt, preview_method="none")
-        for kind, data, now in listener.messages():
+        for kind, data, now in listener.messages(timeout=300):
             assert kind not in ("execution_error", "execution_success"), data
             if sent is not None:
                 if kind == "execution_interrupted":

@@ -1,59 +1,112 @@
-"""Every editing node in one prompt on a real server: what they say, show and save."""
+"""A saved world is edited and a part of it made again, on a real server, by a prompt of all editing nodes."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.comfy.prompts import FRAMES, HEIGHT, WIDTH, picture, workflow
+from worldstereo_core.commands.demo_scene import cast_depth, start_camera
+from worldstereo_core.geometry.trajectory import build_trajectory
+from worldstereo_core.memory.memory import GeometricMemory, initialise_memory
+from worldstereo_core.memory.storage import load_memory, save_memory
 
 current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
 
 
-def painted() -> Image.Image:
-    """A mask of the middle: rows 24 to 39, columns 36 to 59."""
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    mask[24:40, 36:60] = 255
-    return Image.fromarray(mask).convert("RGB")
+def room_memory() -> GeometricMemory:
+    """The demo's room with the test picture on its walls, and one clip that moves to the right."""
+    room, K = start_camera(HEIGHT, WIDTH)
+    pixels = torch.from_numpy(np.asarray(picture()).copy()).movedim(-1, 0).float() / 255
+    memory = initialise_memory(pixels, cast_depth(room, K, HEIGHT, WIDTH), K, edge_threshold=0.0)
+    orbit = build_trajectory(
+        "orbit right", start=(torch.eye(4), K), height=HEIGHT, width=WIDTH, amount_deg=20, num_frames=5
+    )
+    depths = torch.stack([cast_depth(w2c @ room, K, HEIGHT, WIDTH) for w2c in orbit.w2c])
+    frames = memory.render(orbit, radius=0.02).image
+    return memory.update(frames, orbit, depths, keep_frames=3, edge_threshold=0.0, radius=0.02)[0]
 
 
 @pytest.fixture
 def server(comfy_server):
-    picture().save(comfy_server.base / "input" / "picture.png")
-    painted().save(comfy_server.base / "input" / "mask.png")
+    folder = comfy_server.base / "input"
+    save_memory(folder / "world.safetensors", room_memory())
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[24:40, 36:60] = 255
+    Image.fromarray(mask).convert("RGB").save(folder / "mask.png")
     return comfy_server
 
 
-def frames_of(server, run, name: str) -> list[np.ndarray]:
-    files = run.files(name)
-    return [np.asarray(Image.open(io.BytesIO(server.view(file))).convert("RGB")) for file in files]
+def pictures(server, run, name: str) -> np.ndarray:
+    """[T, H, W, 3] what a PreviewImage node saved."""
+    files = [Image.open(io.BytesIO(server.view(file))).convert("RGB") for file in run.files(name)]
+    return np.stack([np.asarray(file, np.int16) for file in files])
 
 
-def test_every_editing_node_runs_and_says_what_it_did(server):
-    run = server.run(workflow("edits"))
+def test_a_saved_world_is_edited_and_a_part_made_again(server):
+    run = server.run(workflow("edit_and_regenerate"), timeout=300)
     texts = {name: out["text"][0] for name, out in run.outputs.items() if "text" in out}
-    for name in ("box", "sphere", "seen", "erased", "forgotten", "moved", "graded", "merged", "compared"):
+    edits = (
+        "erased",
+        "seen",
+        "thing",
+        "moved",
+        "copied",
+        "edited",
+        "sphere",
+        "forgotten",
+        "scaled",
+        "merged",
+    )
+    for name in (*edits, "compared", "coverage", "controls", "carried", "start", "shown", "statistics"):
         assert run.files(name), f"{name} shows no picture"
-    assert "Cut by a box, inside kept" in texts["box"]
-    assert "Cut by a sphere, outside kept" in texts["sphere"]
-    assert "Clip 1 removed" in texts["forgotten"]
-    assert "scaled by 2" in texts["moved"] and "median depth is now" in texts["moved"]
-    assert "Colours of clips 1 matched" in texts["graded"]
-    # The moved copy finds back: half the size, all pixels of the shared picture agree.
-    assert "scaled by 0.5 over" in texts["merged"]
-    assert "clip_01/0004" in texts["view"]
-    assert "Along 5 frames" in texts["coverage"]
-    assert int(texts["added"]) == 0 and int(texts["removed"]) > 0
-    assert f"{int(texts['removed']):,} points removed" in texts["erased"]
+
+    assert "4 views" in texts["statistics"] and "view 3: clip_01/0004" in texts["statistics"]
+    assert "input image: 6,144 points, 1 view" in texts["statistics"]
+    assert texts["start"].startswith("image, clip 0") and texts["shown"].startswith("clip_01/0004, clip 1")
+
+    # The mask covers 16 x 24 pixels of the first picture, whose own points go, and those of the clip there.
+    removed = int(texts["removed"])
+    assert removed >= 16 * 24 and int(texts["added"]) == 0
+    assert f"{removed:,} points removed" in texts["erased"] and f"{removed:,} removed" in texts["compared"]
     assert "that showed them left the bank" in texts["erased"]
-    assert len(frames_of(server, run, "depth_frames")) == len(frames_of(server, run, "along")) == FRAMES
+    assert "Clip 1 removed" in texts["forgotten"]
+    assert "Colours of clips 1 matched" in texts["edited"]
+    # The turned copy of twice the size finds back over all pixels of the shared picture.
+    assert "scaled by 0.5 over 6144 of 6144 matched points" in texts["merged"]
+    assert "Along 5 frames" in texts["coverage"]
+
+    # A trajectory that moves along sees the same world.
+    before, after = pictures(server, run, "before_frames"), pictures(server, run, "scaled_frames")
+    assert before.shape == (FRAMES, HEIGHT, WIDTH, 3)
+    assert (np.abs(before - after).max(-1) > 8).mean() < 0.02
+    depth = pictures(server, run, "depth_frames")
+    assert depth.max() > 250 and (depth[0, 28:36, 40:56] == 0).mean() > 0.5  # what was cut is a hole
     carried = Image.open(io.BytesIO(server.view(run.files("carried")[0])))
     assert carried.n_frames == FRAMES and carried.size == (WIDTH, HEIGHT)
-    # The moved world seen by the moved cameras is the world before.
-    before, after = (
-        Image.open(io.BytesIO(server.view(run.files(name)[0]))) for name in ("render", "moved_render")
-    )
-    assert after.n_frames == before.n_frames == FRAMES
+
+    (file,) = run.files("saved")
+    path = Path(server.base) / "output" / file["subfolder"] / file["filename"]
+    grown = load_memory(path)
+    assert max(view.clip for view in grown.views) > 1 and "clip" in grown.views[-1].name
+    assert any("Cut by a painted mask" in line for line in grown.history)
+
+
+@current
+def test_a_mask_that_was_not_painted_is_named_on_the_node(server):
+    Image.new("RGB", (WIDTH, HEIGHT)).save(server.base / "input" / "mask.png")
+    error = server.run_expecting_error(workflow("edit_and_regenerate", "erased"))
+    assert error["node_id"] == "erased" and error["exception_message"].startswith("mask: nothing is painted")
+
+
+@current
+def test_a_frame_that_the_trajectory_does_not_have_is_named(server):
+    prompt = workflow("edit_and_regenerate", "seen")
+    prompt["seen"]["inputs"]["frame"] = 3
+    error = server.run_expecting_error(prompt)
+    assert error["exception_message"].startswith("frame: got 3, but the trajectory has 1 frames")

@@ -19,7 +19,18 @@ INPUTS = {
     "WorldStereo_BuildTrajectory": "preset amount_deg distance easing frames focal_end width height memory "
     "continue_from fov_deg fps unit",
     "WorldStereo_LoadTrajectory": "file frames width height fps sensor_width_mm up_axis unit_scale fit",
-    "WorldStereo_SaveTrajectory": "trajectory filename_prefix format sensor_width_mm up_axis",
+    "WorldStereo_SaveTrajectory": "trajectory filename_prefix format sensor_width_mm up_axis unit_scale "
+    "first_frame",
+    "WorldStereo_BuildPath": "waypoints interpolation speed closed trajectory waypoint_count memory",
+    "WorldStereo_DrawPath": "memory line place reach height look start_at_picture max_waypoints",
+    "WorldStereo_AddWaypoint": "camera_info duration easing roll_deg path memory from_input_picture viewer",
+    "WorldStereo_SamplePath": "path frames easing start look_at distances width height memory continue_from",
+    "WorldStereo_EditTrajectory": "trajectory operation memory",
+    "WorldStereo_CheckTrajectory": "memory trajectory frames max_holes clearance on_warning first_frame "
+    "radius points_per_pixel min_confidence max_turn_deg max_travel",
+    "WorldStereo_SuggestTrajectory": "memory rank moves frames easing max_holes clearance continue_from "
+    "max_turn_deg max_travel",
+    "WorldStereo_TakeCamera": "trajectory frame viewer memory",
     "WorldStereo_CreateMemory": "image geometry fov_deg edge_threshold far_contraction sky edge_mode "
     "depth_kind",
     "WorldStereo_CreatePanoramaMemory": "image geometry views width height fov_deg edge_threshold "
@@ -68,7 +79,8 @@ INPUTS = {
     "WorldStereo_OpenWorld": "name memory",
     "WorldStereo_GenerateClips": "world trajectories model control vae positive negative sampler sigmas cfg "
     "seed frames mode clip_vision moge_model if_changed colour_anchor reuse_latents strength "
-    "reference_strength max_references keep_frames radius points_per_pixel",
+    "reference_strength max_references keep_frames radius points_per_pixel alignment "
+    "retrieval",
     "WorldStereo_DecideClip": "world clips decision",
     "WorldStereo_BranchWorld": "world name last_clip",
     "WorldStereo_LoadClip": "world clip",

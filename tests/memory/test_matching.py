@@ -139,7 +139,7 @@ def test_a_pixel_without_depth_is_named(first: GeometricMemory):
 
 
 def test_rows_may_be_parted_as_people_part_them():
-    assert parse_rows("numbers", " 1, 2 -> 3;4 \n# no\n\n5\t6 → -7 8e1", 4).tolist() == [
+    assert parse_rows("numbers", " 1, 2 -> 3;4 \n# no\n\n5\t6 \u2192 -7 8e1", 4).tolist() == [
         [1, 2, 3, 4],
         [5, 6, -7, 80],
     ]
@@ -149,6 +149,8 @@ def test_views_are_counted_from_both_ends(first: GeometricMemory):
     assert bank_view(first, -1, "view") is first.views[0]
     with pytest.raises(WorldStereoError, match="view: got 1, but the memory has 1 views"):
         bank_view(first, 1, "view")
+    with pytest.raises(WorldStereoError, match="before: the memory holds no pictures"):
+        bank_view(replace(first, views=()), 0, "before")
 
 
 def test_positive_angles_turn_right_up_and_lower_the_right_side():

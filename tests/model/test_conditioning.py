@@ -19,6 +19,7 @@ from worldstereo_core.memory.retrieval import Matches, References
 from worldstereo_core.model.backbone import TokenGrid
 from worldstereo_core.model.conditioning import build_condition, encode_render, image_condition
 from worldstereo_core.model.config import WorldStereoConfig
+from worldstereo_core.model.latents import normalise_latents
 from worldstereo_core.model.reference_attention import reference_access
 from worldstereo_core.model.upstream_quirks import released_rays
 
@@ -221,6 +222,56 @@ def test_video_rate_branches_refuse_other_frame_counts():
     config = replace(CAMERA, control=make_sizes(mask_kernel=4))
     with pytest.raises(ShapeError, match="got 8 frames; this control branch takes video frames"):
         build_condition(config, MeanVAE(), cameras(8), *renders(8))
+
+
+def with_latents(
+    chosen: References, *marks: float | None, cells: tuple[int, int] = (H // 8, W // 8)
+) -> References:
+    """The references with latents of one number each; None = without."""
+    views = tuple(
+        view if mark is None else replace(view, latent=torch.full((16, *cells), mark))
+        for view, mark in zip(chosen.views, marks, strict=True)
+    )
+    return replace(chosen, views=views)
+
+
+def test_a_reference_that_brings_its_latent_is_not_encoded_again():
+    render, holes = renders()
+    vae = MeanVAE()
+    chosen = with_latents(references(3), None, 5.0, None)
+    latents = build_condition(MEMORY, vae, cameras(), render, holes, chosen).reference_latents
+    assert vae.calls == [("keyframes", T), ("keyframes", 2)]
+    plain = build_condition(MEMORY, MeanVAE(), cameras(), render, holes, references(3)).reference_latents
+    assert torch.equal(latents[:, :, [0, 2]], plain[:, :, [0, 2]])
+    assert torch.equal(latents[:, :, 1:2], normalise_latents(torch.full((1, 16, 1, H // 8, W // 8), 5.0)))
+
+
+def test_nothing_is_encoded_when_every_reference_brings_its_latent():
+    render, holes = renders()
+    vae = MeanVAE()
+    condition = build_condition(MEMORY, vae, cameras(), render, holes, with_latents(references(2), 1.0, 2.0))
+    assert vae.calls == [("keyframes", T)] and condition.reference_latents.shape[2] == 2
+
+
+def test_a_latent_of_another_size_is_not_used():
+    render, holes = renders()
+    chosen = with_latents(references(1), 5.0, cells=(2, 2))
+    vae = MeanVAE()
+    build_condition(MEMORY, vae, cameras(), render, holes, chosen)
+    assert vae.calls == [("keyframes", T), ("keyframes", 1)]
+
+
+def test_the_start_latent_stands_for_the_first_render_and_for_a_lone_reference():
+    render, holes = renders()
+    start = torch.full((16, H // 8, W // 8), 3.0)
+    given = build_condition(MEMORY, MeanVAE(), cameras(), render, holes, start_latent=start)
+    plain = build_condition(MEMORY, MeanVAE(), cameras(), render, holes)
+    expected = normalise_latents(start[None, :, None])
+    assert torch.equal(given.render_latents[:, :, :1], expected)
+    assert torch.equal(given.render_latents[:, :, 1:], plain.render_latents[:, :, 1:])
+    assert torch.equal(given.reference_latents, expected)
+    with pytest.raises(ShapeError, match="start_latent: got a tensor of shape"):
+        build_condition(MEMORY, MeanVAE(), cameras(), render, holes, start_latent=start[:, :2])
 
 
 def wall_memory() -> GeometricMemory:

@@ -172,9 +172,10 @@ def test_compiled_flex_attention_skips_blocks_and_agrees():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_flex_attention_on_the_gpu_agrees():
+    gpu = torch.device("cuda")
     grid = TokenGrid(3, 12, 16)
-    access = reference_access(pairs(300, grid), grid, 1).to("cuda")
-    query, key, value = (part.cuda() for part in tensors(access, heads=2, width=64))
+    access = reference_access(pairs(300, grid), grid, 1).to(gpu)
+    query, key, value = (part.to(gpu) for part in tensors(access, heads=2, width=64))
     expected = masked_attention(query, key, value, access, -0.7)
     assert_close(flex_attention(query, key, value, access, -0.7), expected, atol=5e-3, rtol=0)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+import weakref
 
 import pytest
 import torch
@@ -33,6 +35,11 @@ def three(world):
 def clips_of(memory) -> list[int]:
     """The clip numbers that points and views carry."""
     return sorted({*memory.points.clip.tolist(), *(view.clip for view in memory.views)})
+
+
+def copy_of(world):
+    """The world's memory, held by nobody else: the next one is read from the disk."""
+    return copy.deepcopy(world.memory())
 
 
 def is_same(one, other) -> bool:
@@ -83,6 +90,16 @@ def interleave(trajectory):
     return frames, trajectory, depths
 
 
+def test_the_memory_of_more_clips_shares_the_views_of_one_that_is_still_held(three):
+    fewer = decide(three, [3], "rejected").memory()
+    more = decide(three, [3], "pending").memory()
+    assert all(one is other for one, other in zip(fewer.views, more.views, strict=False))
+    assert decide(three, [3], "pending").memory() is more
+    apart = weakref.ref(more)
+    del more, fewer
+    assert apart() is None, "nothing is kept that nobody holds"
+
+
 def test_views_carry_the_latents_of_their_frames(three):
     views = three.memory().views
     # Two of three frames are kept: 1 and 2.
@@ -101,7 +118,7 @@ def test_a_rejected_clip_leaves_the_memory_and_takes_along_what_was_built_on_it(
 
 
 def test_taking_a_decision_back_brings_everything_back(three):
-    before = three.memory()
+    before = copy_of(three)
     world = decide(decide(three, [2], "rejected"), [2], "pending")
     assert is_same(world.memory(), before)
 
@@ -185,14 +202,14 @@ def test_a_branch_is_opened_when_it_is_there_and_another_world_is_not_taken_for_
 
 def test_a_branch_lives_on_when_the_first_world_is_cleaned(three, tmp_path):
     branch = branch_world(three, tmp_path / "attic")
-    before = branch.memory()
+    before = copy_of(branch)
     clean_world(decide(three, [1], "rejected"), is_dry_run=False)
     assert is_same(open_world(branch.folder).memory(), before)
 
 
 def test_cleaning_first_says_and_then_removes_what_is_not_in_the_memory(three):
     world = decide(three, [2], "rejected")
-    memory = world.memory()
+    memory = copy_of(world)
     (world.folder / "clips" / "004").mkdir()
     same, listed = clean_world(world)
     assert (listed.clips, listed.leftovers) == ((2, 3), ("clips/004",)) and listed.num_bytes > 1000

@@ -41,6 +41,12 @@ _STAND_INS = (
     "geometry_estimation/moge_2_vitl_normal_fp16.safetensors",
     "frame_interpolation/film_net_fp16.safetensors",
 )
+# Widgets of the panorama template at small size.
+_PANORAMA: dict[str, dict[str, Any]] = {
+    "ImageScale": {"width": 128, "height": 64},
+    "MoGePanoramaInference": {"resolution_level": 0, "split_resolution": 256, "merge_resolution": 256},
+    "WorldStereo_CreatePanoramaMemory": {"views": "6 views (cube)", "width": 96, "height": 64},
+}
 _LOADERS = ("CLIPLoader", "CLIPVisionLoader", "LoadMoGeModel")
 
 
@@ -126,9 +132,13 @@ def _smaller(kind: str, name: str, value: Any, run: SmallRun) -> Any:
         return run.image
     if kind == "ImageFromBatch" and name == "batch_index" and value == RELEASED_FRAMES - 1:
         return run.frames - 1
+    if kind in _PANORAMA and name in _PANORAMA[kind]:
+        return _PANORAMA[kind][name]
+    if kind == "WorldStereo_CropPanorama" and name in ("width", "height"):
+        return run.width if name == "width" else run.height
     if kind == "WorldStereo_MakeSigmas" and name == "steps":
         return run.steps
-    if kind == "WorldStereo_UpdateMemory" and name == "keep_frames":
+    if kind in ("WorldStereo_UpdateMemory", "WorldStereo_GenerateClips") and name == "keep_frames":
         return min(value, run.frames - 1)
     return value
 

@@ -16,12 +16,14 @@ _EXAMPLE = "such as 120,300 200,280 310,240"
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
-def polyline_from_text(text: str, name: str = "line") -> Tensor:
+def polyline_from_text(text: str, size: tuple[int, int], name: str = "line") -> Tensor:
     """Pixel coordinates from text.
 
     Args:
-        text: "x,y x,y ..." with any separators, or JSON: [[x, y], ...], or [{"x": ..., "y": ...}, ...] as
-            spline editors of other packs give.
+        text: "x,y x,y ..." with any separators, in pixels or all in percent of the picture ("50%,80% ...");
+            or JSON in pixels: [[x, y], ...], or [{"x": ..., "y": ...}, ...] as spline editors of other packs
+            give.
+        size: (height, width) of the picture, pixels.
         name: the input as the user sees it, for messages.
 
     Returns:
@@ -33,7 +35,7 @@ def polyline_from_text(text: str, name: str = "line") -> Tensor:
         raise PathError(f"{name}: the text is empty, expected pixel coordinates {_EXAMPLE}. Write some.")
     if len(text) > 64 * MAX_POINTS:
         raise PathError(f"{name}: the text is too long, expected at most {MAX_POINTS} points. Draw fewer.")
-    rows = _from_json(text, name) if text.lstrip()[0] in "[{" else _from_words(text, name)
+    rows = _from_json(text, name) if text.lstrip()[0] in "[{" else _from_words(text, size, name)
     if len(rows) > MAX_POINTS:
         raise PathError(f"{name}: got {len(rows)} points, expected at most {MAX_POINTS}. Draw fewer.")
     xy = torch.tensor(rows, dtype=torch.float64).reshape(-1, 2)
@@ -43,9 +45,9 @@ def polyline_from_text(text: str, name: str = "line") -> Tensor:
     return xy
 
 
-def _from_words(text: str, name: str) -> list[list[float]]:
+def _from_words(text: str, size: tuple[int, int], name: str) -> list[list[float]]:
     rest = _NUMBER.sub("", text)
-    if re.search(r"[^\s,;:/|()-]", rest):
+    if re.search(r"[^\s,;:/|()%-]", rest):
         raise PathError(
             f"{name}: got {text[:40]!r}, expected pixel coordinates {_EXAMPLE}. Correct the text."
         )
@@ -55,7 +57,14 @@ def _from_words(text: str, name: str) -> list[list[float]]:
             f"{name}: got {len(numbers)} numbers, expected an even count of x and y, {_EXAMPLE}. Add the one "
             "that is missing."
         )
-    return [numbers[index : index + 2] for index in range(0, len(numbers), 2)]
+    percents = rest.count("%")
+    if percents not in (0, len(numbers)):
+        raise PathError(
+            f"{name}: {percents} of {len(numbers)} numbers are in percent, expected all or none. Write % "
+            "after each, or pixels."
+        )
+    scale_x, scale_y = (size[1] / 100, size[0] / 100) if percents else (1.0, 1.0)
+    return [[x * scale_x, y * scale_y] for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
 
 
 def _from_json(text: str, name: str) -> list[list[float]]:

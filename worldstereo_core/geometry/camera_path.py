@@ -136,6 +136,10 @@ class CameraPath:
         start = invert_se3(w2c.detach().cpu().double())
         return self.moved(start @ invert_se3(self.waypoints[0].c2w))
 
+    def looking_at(self, x: float, y: float, z: float) -> CameraPath:
+        """The path with a point in world coordinates, scene units, that the camera looks at all the way."""
+        return replace(self, look_at=(x, y, z))
+
     def scaled_to(self, scale: float) -> CameraPath:
         """The path in a world where ``scale`` scene units count as one, grown about its first waypoint.
 
@@ -193,6 +197,12 @@ def waypoint_from_camera(cameras: Cameras, frame: int = 0, time: float = 0.0) ->
     c2w = invert_se3(cameras.w2c[frame].detach().cpu().double())
     fov = 2 * math.atan(cameras.width / (2 * float(cameras.K[frame, 0, 0])))
     return Waypoint(_vector(c2w[:3, 3]), _wxyz(c2w), math.degrees(fov), time)
+
+
+def path_from_cameras(camera: Cameras, scale: float = 1.0) -> CameraPath:
+    """A path of one waypoint: the first of the cameras, at its picture size."""
+    waypoint = waypoint_from_camera(camera)
+    return CameraPath((waypoint,), width=camera.width, height=camera.height, scale=scale)
 
 
 def path_from_trajectory(

@@ -65,6 +65,11 @@ def lift_pixels(name: str, xy: Tensor, depth: Tensor, K: Tensor, w2c: Tensor) ->
     return in_camera @ c2w[:3, :3].mT + c2w[:3, 3]
 
 
+def lift_pixel(name: str, x: float, y: float, depth: Tensor, camera: Cameras) -> tuple[float, float, float]:
+    """The world point under one pixel; see ``lift_pixels``."""
+    return _three(lift_pixels(name, torch.tensor([[x, y]]), depth, camera.K[0], camera.w2c[0])[0])
+
+
 def thinned_line(xy: Tensor, count: int) -> Tensor:
     """``count`` points spread evenly along a line of [N, 2] pixels, ends included; as it is if it has fewer.
 

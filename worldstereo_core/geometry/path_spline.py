@@ -278,7 +278,7 @@ def _rotations(path: CameraPath, segment: Tensor, share: Tensor) -> Tensor:
 
 
 def _squad_points(quaternions: Tensor, is_closed: bool) -> Tensor:
-    """Shoemake's inner points: q exp(-(log(q⁻¹ next) + log(q⁻¹ previous)) / 4); q itself at open ends."""
+    """Shoemake's inner points: q exp(-(log(q^-1 next) + log(q^-1 previous)) / 4); q itself at open ends."""
     before = torch.cat([quaternions[:1], quaternions[:-1]])
     after = torch.cat([quaternions[1:], quaternions[-1:]])
     if is_closed:

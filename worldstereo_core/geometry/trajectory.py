@@ -59,6 +59,11 @@ class Trajectory:
     def num_frames(self) -> int:
         return self.cameras.num_frames
 
+    @property
+    def way(self) -> float:
+        """How far the camera travels, scene units."""
+        return float(self.cameras.centers.double().diff(dim=0).norm(dim=-1).sum())
+
     def resampled(self, num_frames: int) -> Trajectory:
         """The same move in another number of frames; first and last camera stay.
 
@@ -75,6 +80,12 @@ class Trajectory:
             0, self.num_frames - 1, num_frames, device=self.w2c.device, dtype=torch.float64
         )
         return replace(self, cameras=cameras_at(self.cameras, position))
+
+    def fps_of(self, num_frames: int) -> float:
+        """Rate at which so many frames of the same move, first and last included, take as long."""
+        if min(num_frames, self.num_frames) < 2:
+            return self.fps
+        return self.fps * (num_frames - 1) / (self.num_frames - 1)
 
     def resized(self, height: int, width: int) -> Trajectory:
         """The same move for pictures stretched to another size."""

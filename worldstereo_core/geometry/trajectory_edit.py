@@ -276,7 +276,7 @@ def _mirrored_on(values: Tensor, reach: int) -> Tensor:
 
 
 def _turned_on(quaternions: Tensor, reach: int) -> Tensor:
-    """The same for rotations: q0 q⁻¹ q0 turns as far the other way."""
+    """The same for rotations: q0 q^-1 q0 turns as far the other way."""
     rotations = quaternion_to_matrix(quaternions)
     before = rotations[:1] @ rotations[1 : reach + 1].flip(0).mT @ rotations[:1]
     after = rotations[-1:] @ rotations[-reach - 1 : -1].flip(0).mT @ rotations[-1:]

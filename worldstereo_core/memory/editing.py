@@ -7,7 +7,7 @@ until its clip is removed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -127,11 +127,13 @@ def delete_by_mask(
     depth_tolerance: float | None = 0.05,
     radius: float = 0.008,
     max_lost: float = 1.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> GeometricMemory:
     """Delete what a painted mask covers in one view, or in several.
 
     Args:
-        mask, camera, depth_tolerance, radius: the part of space that goes, see ``mask.painted_region``.
+        mask, camera, depth_tolerance, radius, progress: the part of space that goes, see
+            ``mask.painted_region``.
         max_lost: a view that loses more than this share of its pixels with depth leaves the bank, so that
             no reference shows what was deleted. The first view, the input image, always stays; so do views
             without depth. 1 keeps every view.
@@ -140,7 +142,9 @@ def delete_by_mask(
     """
     if not 0 <= max_lost <= 1:
         raise WorldStereoError(f"max_lost: got {max_lost}, expected a share from 0 to 1. 1 keeps every view.")
-    region = painted_region(memory.points, mask, camera, depth_tolerance=depth_tolerance, radius=radius)
+    region = painted_region(
+        memory.points, mask, camera, depth_tolerance=depth_tolerance, radius=radius, progress=progress
+    )
     return _keep(memory, region, "outside", "painted mask", max_lost)
 
 

@@ -27,6 +27,7 @@ def painted_region(
     *,
     depth_tolerance: float | None = 0.05,
     radius: float = 0.008,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Region:
     """What a mask covers, as a part of space.
 
@@ -37,6 +38,7 @@ def painted_region(
         depth_tolerance: only points at most this share of their depth behind the nearest surface of their
             pixel belong to it; None takes everything under the mask, however deep.
         radius: of a point when looking for the nearest surface, as in ``geometry.render.render_points``.
+        progress: called with (views drawn, views in all); it may raise to interrupt.
 
     Raises: WorldStereoError if masks and cameras differ in count or aspect, or nothing is painted.
     """
@@ -47,7 +49,7 @@ def painted_region(
     else:
         if not depth_tolerance >= 0:
             raise WorldStereoError(f"depth_tolerance: got {depth_tolerance}, expected a share of 0 or more.")
-        nearest = render_points(points, cameras, radius=radius, points_per_pixel=1).depth
+        nearest = render_points(points, cameras, radius=radius, points_per_pixel=1, progress=progress).depth
         # Where no disc is drawn nothing is meant: the painter could not see it.
         surfaces = nearest * (1 + depth_tolerance)
 
@@ -86,9 +88,10 @@ def carry_mask(
 
     Raises: WorldStereoError as ``painted_region``, or if no point lies under the mask.
     """
-    chosen = painted_region(points, mask, painted_on, depth_tolerance=depth_tolerance, radius=radius)(
-        points.xyz
+    region = painted_region(
+        points, mask, painted_on, depth_tolerance=depth_tolerance, radius=radius, progress=progress
     )
+    chosen = region(points.xyz)
     if not bool(chosen.any()):
         raise WorldStereoError(
             f"mask: none of {points.num_points:,} points lies under it, so there is nothing to carry along. "

@@ -146,6 +146,11 @@ def bank_view(memory: GeometricMemory, number: int, name: str) -> View:
     Raises: WorldStereoError if there is none.
     """
     count = len(memory.views)
+    if count == 0:
+        raise WorldStereoError(
+            f"{name}: the memory holds no pictures, expected at least one. Create the memory from a "
+            "picture, or load one that was saved with its pictures."
+        )
     if not -count <= number < count:
         raise WorldStereoError(
             f"{name}: got {number}, but the memory has {count} views, numbers 0 to {count - 1}. Memory "
@@ -196,7 +201,7 @@ def parse_rows(name: str, text: str, columns: int) -> Tensor:
     """
     rows = []
     for number, line in enumerate(text.splitlines(), start=1):
-        words = re.split(r"[\s,;]+|->|→", line.strip())
+        words = re.split(r"[\s,;]+|->|\u2192", line.strip())
         words = [word for word in words if word]
         if not words or words[0].startswith("#"):
             continue

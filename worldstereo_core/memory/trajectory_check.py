@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checks import PathError, ShapeError
-from ..geometry.cameras import Cameras, project
+from ..geometry.cameras import project
 from ..geometry.path_spline import turn_angles
 from ..geometry.poses import invert_se3
 from ..geometry.render import RenderedFrames
@@ -141,7 +141,7 @@ class TrajectoryCheck:
             f"depths (up to {turn:.3g}° and {travel:.3g})"
         )
         head = "; ".join(parts) + "."
-        return "\n".join([head, *(f"⚠ {line}" for line in self.warnings)])
+        return "\n".join([head, *(f"Warning: {line}" for line in self.warnings)])
 
     def _collision(self) -> str | None:
         if not bool(self.collides.any()):
@@ -275,27 +275,40 @@ def unseen_places(memory: GeometricMemory, places: Tensor, margin: float) -> tup
         [T] bool: behind a surface that a view saw, and not in front of what another saw there; and [T] bool:
         outside the box around all points and views.
     """
-    behind, is_free = torch.zeros(len(places), dtype=torch.bool), torch.zeros(len(places), dtype=torch.bool)
-    low = high = torch.zeros(0, 3)
+    eyes = torch.stack([invert_se3(view.w2c)[:3, 3].cpu() for view in memory.views])
+    low, high = eyes.amin(dim=0), eyes.amax(dim=0)
     if memory.points.num_points:
         ends = torch.aminmax(memory.points.xyz, dim=0)
-        low, high = ends.min.cpu()[None], ends.max.cpu()[None]
-    eyes = torch.stack([invert_se3(view.w2c)[:3, 3].cpu() for view in memory.views])
-    low, high = torch.cat([low, eyes]).amin(dim=0), torch.cat([high, eyes]).amax(dim=0)
+        low, high = torch.minimum(low, ends.min.cpu()), torch.maximum(high, ends.max.cpu())
     beyond = ((places < low - margin) | (places > high + margin)).any(dim=1)
+    free, behind = sight_of_places(memory, places, margin)
+    return behind & ~free, beyond
+
+
+def sight_of_places(memory: GeometricMemory, places: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """What the views' depth says about places.
+
+    Args:
+        places: [M, 3] world coordinates, on the CPU.
+        margin: scene units that count as nothing.
+
+    Returns:
+        [M] bool: some view looks there and sees nothing in front of it; and [M] bool: some view looks there
+        and sees a surface in front. Both can hold, and neither.
+    """
+    free, behind = torch.zeros(len(places), dtype=torch.bool), torch.zeros(len(places), dtype=torch.bool)
     for view in memory.views:
         if view.depth is None:
             continue
-        camera = Cameras(view.w2c.cpu()[None], view.K.cpu()[None], view.height, view.width)
-        xy, z = project(places, camera.K, camera.w2c)
+        xy, z = project(places, view.K.cpu()[None], view.w2c.cpu()[None])
         column, row = xy[0].floor().nan_to_num(-1, -1, -1).clamp(-1, 1e6).long().unbind(-1)
         inside = (z[0] > 0) & (column >= 0) & (column < view.width) & (row >= 0) & (row < view.height)
         depth = view.depth.cpu()[row.clamp(0, view.height - 1), column.clamp(0, view.width - 1)]
         known = inside & (depth > 0)
-        is_behind = known & (z[0] > depth * (1 + BEHIND_SHARE) + margin)
-        behind |= is_behind
-        is_free |= known & ~is_behind
-    return behind & ~is_free, beyond
+        is_behind = z[0] > depth * (1 + BEHIND_SHARE) + margin
+        behind |= known & is_behind
+        free |= known & ~is_behind
+    return free, behind
 
 
 def frames_text(chosen: Tensor, most: int = 4) -> str:

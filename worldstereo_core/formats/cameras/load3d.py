@@ -14,6 +14,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,53 @@ def load3d_from_cameras(
         )
     ]
     return infos, notes.done()
+
+
+@dataclass(frozen=True)
+class PreviewFrame:
+    """Where ComfyUI's point cloud preview puts a cloud.
+
+    The middle of its box becomes the origin, and the distance of the farthest point from there the unit.
+
+    Attributes:
+        middle: of the box, in our world axes, scene units.
+        radius: scene units.
+    """
+
+    middle: tuple[float, float, float]
+    radius: float
+
+
+def preview_frame(xyz: Tensor) -> PreviewFrame:
+    """The preview's frame for a cloud of [N, 3] points in our axes. Raises: PathError for an empty cloud."""
+    if len(xyz) == 0:
+        raise PathError("memory: has no points, so no preview shows it. Wire the memory that was previewed.")
+    low, high = (bound.cpu().double() for bound in torch.aminmax(xyz, dim=0))
+    x, y, z = ((low + high) / 2).tolist()
+    radius = float((xyz.cpu().double() - torch.tensor([x, y, z])).norm(dim=-1).max())
+    return PreviewFrame((x, y, z), radius or 1.0)
+
+
+def from_preview(trajectory: Trajectory, frame: PreviewFrame) -> Trajectory:
+    """Cameras of the point cloud preview as cameras of the scene."""
+    return _placed(trajectory, frame.radius, torch.tensor(frame.middle, dtype=torch.float64))
+
+
+def to_preview(trajectory: Trajectory, frame: PreviewFrame) -> Trajectory:
+    """Cameras of the scene as cameras of the point cloud preview."""
+    middle = torch.tensor(frame.middle, dtype=torch.float64)
+    return _placed(trajectory, 1 / frame.radius, -middle / frame.radius)
+
+
+def _placed(trajectory: Trajectory, scale: float, shift: Tensor) -> Trajectory:
+    c2w = invert_se3(trajectory.w2c.cpu().double())
+    c2w[:, :3, 3] = c2w[:, :3, 3] * scale + shift
+    pivot = None
+    if trajectory.pivot is not None:
+        x, y, z = (torch.tensor(trajectory.pivot, dtype=torch.float64) * scale + shift).tolist()
+        pivot = (x, y, z)
+    cameras = replace(trajectory.cameras, w2c=invert_se3(c2w).to(trajectory.w2c))
+    return replace(trajectory, cameras=cameras, pivot=pivot)
 
 
 def read_load3d(path: str | os.PathLike[str], settings: FileSettings = DEFAULTS) -> CameraFile:
