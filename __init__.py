@@ -8,6 +8,11 @@ WEB_DIRECTORY = "./web/dist"
 
 async def comfy_entrypoint():
     """Register the model folder and hand ComfyUI the list of nodes."""
+    from .worldstereo_core.adapters.comfy.needed_api import check_comfyui
+
+    # First: a node file that meets a missing name could only say AttributeError.
+    check_comfyui()
+
     from comfy_api.latest import ComfyExtension
 
     from .nodes import NODES

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -160,14 +161,9 @@ def run(options: argparse.Namespace, tokens: TokenCorrespondences) -> list[Row]:
             Row(f"radius {radius}, gathered", access.share, seconds, peak, float((found - dense).abs().max()))
         )
         if not options.no_flex:
-            kernel, mask = ways._compiled_flex(), access.block_mask
-
-            def flex(kernel: Callable[..., Tensor] = kernel, mask: object = mask) -> Tensor:
-                return with_references(lambda q, k, v: kernel(q, k, v, block_mask=mask))
-
-            # Compiles, on a few tokens of the same widths.
-            kernel(query[:, :, :main], key, value, block_mask=mask) if options.device == "cuda" else flex()
-            found, seconds, peak = measure(flex, options)
+            blocks = partial(ways._compiled_flex(), block_mask=access.block_mask)
+            blocks(query[:, :, :main], key, value)  # compiles
+            found, seconds, peak = measure(partial(with_references, blocks), options)
             error = float((found - dense).abs().max())
             rows.append(Row(f"radius {radius}, FlexAttention", access.share, seconds, peak, error))
     return rows

@@ -42,6 +42,8 @@ class ClipSettings:
     keep_frames: int
     radius: float
     points_per_pixel: int
+    alignment: str
+    retrieval: str
     takes_references: bool
 
     def inputs(self) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def build_clip(
             memory=memory,
             trajectory=path,
             max_references=shared.max_references,
-            method="frustum overlap",
+            method=shared.retrieval,
             frames=shared.frames,
         )
         control.set_input("references", references.out(0))
@@ -201,6 +203,7 @@ def _keep(
         trajectory=path,
         keep_frames=shared.keep_frames,
         clip_name=f"clip_{world.manifest.last_number + 1:02d}",
+        alignment=shared.alignment,
         **geometry,
     )
     return graph.node(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from comfy_api.latest import io
@@ -12,6 +13,8 @@ from ..worldstereo_core.checks import WorldStereoError
 from ..worldstereo_core.memory.colour_anchor import anchor_colours
 from .conditioning import fewer_renders
 from .images import pictures, to_image
+
+logger = logging.getLogger(__name__)
 
 
 class AnchorColours(io.ComfyNode):
@@ -87,4 +90,5 @@ class AnchorColours(io.ComfyNode):
         if latent is not None and anchored is not frames:
             samples = follow_pictures(ComfyKeyframeVAE(vae), latent["samples"], frames, anchored)
             latent = {**latent, "samples": samples}
+        logger.info("WorldStereo: %s", anchor.text)
         return io.NodeOutput(to_image(anchored), anchor.text, latent)

@@ -364,6 +364,11 @@ class EncodeControl(io.ComfyNode):
                 ConditionSocket.Output(
                     "condition", tooltip="For Apply WorldStereo Control; same size and frames."
                 ),
+                io.Float.Output(
+                    "fps",
+                    tooltip="For Create Video: frames per second at which the clip's key frames move as fast "
+                    "as the trajectory says.",
+                ),
             ],
         )
 
@@ -400,4 +405,4 @@ class EncodeControl(io.ComfyNode):
             progress=node_progress(),
             memory=None if memory is None else memory.to(render_device()),
         )
-        return io.NodeOutput(condition)
+        return io.NodeOutput(condition, trajectory.fps_of(frames))

@@ -13,7 +13,7 @@ from .images import animated_preview, to_image
 from .progress import node_progress
 
 SIZE_FACTORS = {"full": 1.0, "half": 0.5}
-PREVIEW_FPS = 5.0  # 81 frames at 16 to 20 per second, every fourth
+PREVIEW_FPS = 8.0  # half the pace of a clip: a look, not a result
 
 
 class LookEarly(io.ComfyNode):

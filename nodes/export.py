@@ -13,6 +13,7 @@ from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.pictures import Colouring, recoloured
 from .files import output_path, saved_result
 from .io_types import MemorySocket
+from .progress import node_progress
 
 UP_AXES: dict[str, UpAxis] = {"Y up": "y", "Z up": "z", "Y down (OpenCV)": "-y"}
 COLOURS: dict[str, Colouring] = {
@@ -90,11 +91,11 @@ class ExportPointCloud(io.ComfyNode):
             )
         points = recoloured(points, COLOURS[colours])
         file = BytesIO()
-        write_ply(file, points, up_axis=UP_AXES[up_axis])
+        write_ply(file, points, up_axis=UP_AXES[up_axis], progress=node_progress())
         file.seek(0)
         shown: dict[str, Any] = {"text": (f"{points.num_points:,} points, {up_axis}",)}
         if filename_prefix.strip():
             path, _ = output_path(filename_prefix.strip(), ".ply")
-            write_ply(path, points, up_axis=UP_AXES[up_axis])
+            write_ply(path, points, up_axis=UP_AXES[up_axis], progress=node_progress())
             shown["3d"] = (saved_result(path),)
         return io.NodeOutput(Types.File3D(file, file_format="ply"), points.num_points, ui=shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..worldstereo_core.adapters.comfy.patch import control_module
 from ..worldstereo_core.adapters.comfy.prompt_facts import still_running, widgets_behind
 from ..worldstereo_core.geometry.trajectory import Trajectory
+from ..worldstereo_core.memory.retrieval import RetrievalMethod
 from ..worldstereo_core.model.config import LatentConditionMode
 from ..worldstereo_core.world.lock import keep_locked
 from ..worldstereo_core.world.plan import (
@@ -201,6 +202,25 @@ class GenerateClips(io.ComfyNode):
                     advanced=True,
                     tooltip="How many of the nearest points are blended in one pixel of the renders.",
                 ),
+                io.Combo.Input(
+                    "alignment",
+                    options=["robust", "ratio"],
+                    default="robust",
+                    optional=True,
+                    advanced=True,
+                    tooltip="How the clips' depth meets the memory's scale. robust: scale and shift that a "
+                    "part of the pixels may contradict; frames that do not fit add no points. ratio: one "
+                    "factor per frame, and an error where a frame shares nothing with the memory.",
+                ),
+                io.Combo.Input(
+                    "retrieval",
+                    options=list(get_args(RetrievalMethod)),
+                    default="frustum overlap",
+                    optional=True,
+                    advanced=True,
+                    tooltip="How reference views are chosen, as method on Retrieve Reference Views. frustum "
+                    "overlap = released. Memory files only.",
+                ),
             ],
             outputs=[
                 WorldSocket.Output("world", tooltip="The world with all clips."),
@@ -240,13 +260,13 @@ class GenerateClips(io.ComfyNode):
         keep_frames: int = 8,
         radius: float = 0.008,
         points_per_pixel: int = 8,
+        alignment: str = "robust",
+        retrieval: RetrievalMethod = "frustum overlap",
     ) -> io.NodeOutput:
         paths = (trajectories,) if isinstance(trajectories, Trajectory) else tuple(trajectories)
         config = control_module(control).config
         check_trajectories(paths, config.control.num_mask_frames(frames))
         key_paths = [fewer_frames(path, frames) for path in paths]
-        world = world.reload()
-        keep_locked(world.folder, still_running())
         settings = {
             "cfg": cfg,
             "key frames": frames,
@@ -261,9 +281,17 @@ class GenerateClips(io.ComfyNode):
             "kept frames": keep_frames,
             "radius": radius,
             "points per pixel": points_per_pixel,
+            "alignment": alignment,
+            "retrieval": retrieval,
             **widgets_behind(cls.hidden.prompt, cls.hidden.unique_id, MADE_BY),
         }
+        world = world.reload()
         plan = plan_clips(world, key_paths, settings)
+        if plan.next_slot is not None or (plan.changes and if_changed == "redo"):
+            # From here on nobody else may write; somebody may have until now.
+            keep_locked(world.folder, still_running())
+            world = world.reload()
+            plan = plan_clips(world, key_paths, settings)
         world, said = resolve_changes(world, plan, if_changed)
         if said:
             logger.warning("WorldStereo: %s", said)
@@ -297,6 +325,8 @@ class GenerateClips(io.ComfyNode):
             keep_frames=keep_frames,
             radius=radius,
             points_per_pixel=points_per_pixel,
+            alignment=alignment,
+            retrieval=retrieval,
             takes_references=config.takes_references,
         )
         graph = GraphBuilder()

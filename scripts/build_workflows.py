@@ -21,6 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.blueprint import NAME as BLUEPRINT  # noqa: E402
 from scripts.blueprint import blueprint  # noqa: E402
+from scripts.smoke_workflow import NAME as SMOKE  # noqa: E402
+from scripts.smoke_workflow import describe as describe_smoke  # noqa: E402
 from scripts.templates import templates  # noqa: E402
 from scripts.workflow_graph import Graph  # noqa: E402
 
@@ -37,6 +39,9 @@ def build(schemas: Mapping[str, Any]) -> dict[str, str]:
         graph = Graph(schemas, name)
         module.describe(graph)
         texts[f"workflows/{template_file(name)}"] = to_text(graph.to_json())
+    smoke = Graph(schemas, SMOKE)
+    describe_smoke(smoke)
+    texts[f"workflows/tests/{SMOKE}.json"] = to_text(smoke.to_json())
     texts[f"subgraphs/{BLUEPRINT}.json"] = to_text(blueprint(schemas))
     return texts
 

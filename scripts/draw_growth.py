@@ -9,23 +9,18 @@ drawn views are kept in a file and used again.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from worldstereo_core.commands.demo_scene import START, cast_depth, draw_view, start_camera  # noqa: E402
-from worldstereo_core.geometry.cameras import Cameras, fov_to_K, look_at, project  # noqa: E402
-from worldstereo_core.memory.memory import GeometricMemory, initialise_memory  # noqa: E402
-from worldstereo_core.memory.pictures import CLIP_COLOURS, recoloured  # noqa: E402
-from worldstereo_core.memory.update_report import UpdateReport  # noqa: E402
+from worldstereo_core.geometry.cameras import look_at  # noqa: E402
 
 HEIGHT, WIDTH = 288, 448
 SAMPLES, CLIP_SAMPLES, KEPT = 4, 2, 3

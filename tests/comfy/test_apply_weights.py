@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 FORMS = ["bf16", "fp16", "fp8 cast", "float8_e4m3fn", "int8_tensorwise", "nvfp4", "Q8_0"]
@@ -80,9 +82,26 @@ def test_control_only_changes_no_weight(check):
             "backbone",
             r"CheckpointError: worldstereo: backbone\.safetensors: no control branch.*backbone alone",
         ),
-        ("twice", r"WorldStereoError: model: the weights of model\.safetensors are applied to it already"),
+        (
+            "twice",
+            r"WorldStereoError: model: the weights of overlay-memory/model\.safetensors are applied to it",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(check, tmp_path, change, text):
     with pytest.raises(RuntimeError, match=f"^{text}"):
         check("apply_refused", change=change)
+
+
+@pytest.mark.parametrize("comfyui", ["current"], indirect=True)
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("cancelled", "InterruptedSaving: cancelled"),
+        ("full", "WorldStereoError: filename_prefix: m.safetensors: there is no room for"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="file sizes cannot be limited here")
+def test_a_merged_model_that_cannot_be_saved_leaves_nothing(check, how, said):
+    result = check("saving_fails", how=how)
+    assert result["said"].startswith(said) and result["left"] == []

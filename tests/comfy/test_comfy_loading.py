@@ -131,3 +131,11 @@ def test_official_clip_preprocessing_leaves_pixels_at_255(run_in_comfy):
 def test_a_clip_of_another_width_is_refused(run_in_comfy):
     with pytest.raises(RuntimeError, match=r"^WorldStereoError: clip_vision: .*64 channels"):
         run_in_comfy("loader_checks.py", "clip_of_another_width")
+
+
+def test_on_an_fp8_backbone_default_rounds_nothing_and_fp8_rounds_all(check, tmp_path):
+    fp8, exact = "float8_e4m3fn", "bfloat16"
+    found = check("kept_dtypes", folder=str(tmp_path), weight_dtype="default")
+    assert found == {"overlaid": exact, "base": fp8, "vector": exact, "table": exact, "finite": "True"}
+    found = check("kept_dtypes", folder=str(tmp_path), weight_dtype="fp8_e4m3fn")
+    assert found == {"overlaid": fp8, "base": fp8, "vector": fp8, "table": fp8, "finite": "True"}

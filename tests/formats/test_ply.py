@@ -170,3 +170,22 @@ def test_missing_places_are_named(tmp_path: Path) -> None:
         write_ply(tmp_path / "no" / "world.ply", one_point())
     with pytest.raises(WorldStereoError, match="up_axis"):
         write_ply(io.BytesIO(), one_point(), up_axis="x")  # type: ignore[arg-type]
+
+
+def test_writing_tells_its_progress_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worldstereo_core.formats.ply.CHUNK", 2)
+    points = PointCloud(
+        torch.zeros(5, 3), torch.zeros(5, 3), torch.ones(5), torch.zeros(5, dtype=torch.int32)
+    )
+    calls: list[tuple[int, int]] = []
+    write_ply(tmp_path / "whole.ply", points, progress=lambda *done: calls.append(done))
+    assert calls == [(2, 5), (4, 5), (5, 5)]
+
+    def stop(done: int, total: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        write_ply(tmp_path / "stopped.ply", points, progress=stop)
+    assert [file.name for file in tmp_path.iterdir()] == ["whole.ply"], "no half file is left"

@@ -235,7 +235,8 @@ def test_a_gpu_draws_what_the_cpu_draws() -> None:
     points = random_cloud(5000, torch.Generator().manual_seed(0))
     cameras = camera(48, 64, torch.tensor([[40.0, 0, 32], [0, 40.0, 24], [0, 0, 1]]), frames=2)
     on_cpu = render_points(points, cameras, radius=0.1)
-    on_gpu = render_points(points.to("cuda"), cameras, radius=0.1)
+    gpu = torch.device("cuda")
+    on_gpu = render_points(points.to(gpu), cameras, radius=0.1)
     # The two round a position differently, so a pixel on the very rim of a disc may change sides.
     assert (on_cpu.hole_mask != on_gpu.hole_mask.cpu()).float().mean() <= 1e-3
     assert ((on_cpu.image - on_gpu.image.cpu()).abs() > 2e-3).float().mean() <= 2e-3

@@ -242,3 +242,11 @@ def test_trajectory_says_what_it_is():
     assert build("static").name == "static"
     assert trajectory.resized(2 * H, W).K[0, 1, 1] == 2 * K[1, 1]
     assert invert_se3(trajectory.w2c).isfinite().all()
+
+
+def test_key_frames_of_a_move_are_shown_slower_so_that_it_lasts_as_long():
+    move = build("orbit right", num_frames=81, fps=16.0)
+    # 80 steps of 1/16 s are 20 steps of 1/4 s.
+    assert move.fps_of(21) == 4.0
+    assert move.fps_of(81) == 16.0
+    assert move.fps_of(1) == 16.0

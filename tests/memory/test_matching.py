@@ -139,7 +139,7 @@ def test_a_pixel_without_depth_is_named(first: GeometricMemory):
 
 
 def test_rows_may_be_parted_as_people_part_them():
-    assert parse_rows("numbers", " 1, 2 -> 3;4 \n# no\n\n5\t6 → -7 8e1", 4).tolist() == [
+    assert parse_rows("numbers", " 1, 2 -> 3;4 \n# no\n\n5\t6 \u2192 -7 8e1", 4).tolist() == [
         [1, 2, 3, 4],
         [5, 6, -7, 80],
     ]

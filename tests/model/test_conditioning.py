@@ -14,10 +14,13 @@ from torch.nn.functional import avg_pool2d
 from tests.model.tiny_session import make_sizes
 from worldstereo_core.checks import ShapeError, WorldStereoError
 from worldstereo_core.geometry.cameras import Cameras
-from worldstereo_core.memory.memory import View
+from worldstereo_core.memory.memory import GeometricMemory, View, initialise_memory
 from worldstereo_core.memory.retrieval import Matches, References
+from worldstereo_core.model.backbone import TokenGrid
 from worldstereo_core.model.conditioning import build_condition, encode_render, image_condition
 from worldstereo_core.model.config import WorldStereoConfig
+from worldstereo_core.model.latents import normalise_latents
+from worldstereo_core.model.reference_attention import reference_access
 from worldstereo_core.model.upstream_quirks import released_rays
 
 T, H, W = 3, 32, 48
@@ -219,3 +222,101 @@ def test_video_rate_branches_refuse_other_frame_counts():
     config = replace(CAMERA, control=make_sizes(mask_kernel=4))
     with pytest.raises(ShapeError, match="got 8 frames; this control branch takes video frames"):
         build_condition(config, MeanVAE(), cameras(8), *renders(8))
+
+
+def with_latents(
+    chosen: References, *marks: float | None, cells: tuple[int, int] = (H // 8, W // 8)
+) -> References:
+    """The references with latents of one number each; None = without."""
+    views = tuple(
+        view if mark is None else replace(view, latent=torch.full((16, *cells), mark))
+        for view, mark in zip(chosen.views, marks, strict=True)
+    )
+    return replace(chosen, views=views)
+
+
+def test_a_reference_that_brings_its_latent_is_not_encoded_again():
+    render, holes = renders()
+    vae = MeanVAE()
+    chosen = with_latents(references(3), None, 5.0, None)
+    latents = build_condition(MEMORY, vae, cameras(), render, holes, chosen).reference_latents
+    assert vae.calls == [("keyframes", T), ("keyframes", 2)]
+    plain = build_condition(MEMORY, MeanVAE(), cameras(), render, holes, references(3)).reference_latents
+    assert torch.equal(latents[:, :, [0, 2]], plain[:, :, [0, 2]])
+    assert torch.equal(latents[:, :, 1:2], normalise_latents(torch.full((1, 16, 1, H // 8, W // 8), 5.0)))
+
+
+def test_nothing_is_encoded_when_every_reference_brings_its_latent():
+    render, holes = renders()
+    vae = MeanVAE()
+    condition = build_condition(MEMORY, vae, cameras(), render, holes, with_latents(references(2), 1.0, 2.0))
+    assert vae.calls == [("keyframes", T)] and condition.reference_latents.shape[2] == 2
+
+
+def test_a_latent_of_another_size_is_not_used():
+    render, holes = renders()
+    chosen = with_latents(references(1), 5.0, cells=(2, 2))
+    vae = MeanVAE()
+    build_condition(MEMORY, vae, cameras(), render, holes, chosen)
+    assert vae.calls == [("keyframes", T), ("keyframes", 1)]
+
+
+def test_the_start_latent_stands_for_the_first_render_and_for_a_lone_reference():
+    render, holes = renders()
+    start = torch.full((16, H // 8, W // 8), 3.0)
+    given = build_condition(MEMORY, MeanVAE(), cameras(), render, holes, start_latent=start)
+    plain = build_condition(MEMORY, MeanVAE(), cameras(), render, holes)
+    expected = normalise_latents(start[None, :, None])
+    assert torch.equal(given.render_latents[:, :, :1], expected)
+    assert torch.equal(given.render_latents[:, :, 1:], plain.render_latents[:, :, 1:])
+    assert torch.equal(given.reference_latents, expected)
+    with pytest.raises(ShapeError, match="start_latent: got a tensor of shape"):
+        build_condition(MEMORY, MeanVAE(), cameras(), render, holes, start_latent=start[:, :2])
+
+
+def wall_memory() -> GeometricMemory:
+    """The first camera's view of a wall at z = 4."""
+    first = cameras()[:1]
+    return initialise_memory(
+        torch.zeros(3, H, W), torch.full((H, W), 4.0), first.K[0], first.w2c[0], edge_threshold=0.0
+    )
+
+
+def test_a_memory_tells_which_tokens_show_the_same_surface():
+    # 2 x 3 tokens of 16 pixels. The cameras end 1 unit, that is 10 of 48 pixels, further right.
+    memory = wall_memory()
+    found = references(2)
+    chosen = replace(found, views=(memory.views[0], memory.views[0]))
+    condition = build_condition(MEMORY, MeanVAE(), cameras(), *renders(), chosen, memory=memory)
+    surfaces = condition.shared_surfaces
+    assert surfaces is not None and (surfaces.num_targets, surfaces.num_references) == (3 * 6, 2 * 6)
+    assert {0, 6} <= set(surfaces.of(0).tolist())  # the first frame is the view itself
+    assert {0, 1, 6, 7} <= set(surfaces.of(2 * 6).tolist())  # the last one's left token: 10 to 26 pixels
+    without = build_condition(MEMORY, MeanVAE(), cameras(), *renders(), chosen)
+    assert without.shared_surfaces is None
+
+
+def test_surfaces_are_found_for_key_frames_and_for_the_first_render_as_reference():
+    config = replace(MEMORY, control=make_sizes(mask_kernel=4))
+    calls: list[tuple[int, int]] = []
+    condition = build_condition(
+        config,
+        MeanVAE(),
+        cameras(9),
+        *renders(9),
+        memory=wall_memory(),
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    surfaces = condition.shared_surfaces
+    assert surfaces is not None and (surfaces.num_targets, surfaces.num_references) == (3 * 6, 6)
+    assert surfaces.of(0).tolist()[:1] == [0]
+    assert calls[-3:] == [(10, 10)] * 3  # while surfaces are looked for the user can cancel
+
+
+def test_what_tokens_may_see_moves_with_the_condition():
+    condition = build_condition(MEMORY, MeanVAE(), cameras(), *renders(), memory=wall_memory())
+    assert condition.shared_surfaces is not None
+    access = reference_access(condition.shared_surfaces, TokenGrid(3, 2, 3), 0)
+    moved = replace(condition, reference_access=access).to("meta", torch.bfloat16)
+    assert moved.reference_access is not None
+    assert all(tile.allowed.is_meta and tile.keys.is_meta for tile in moved.reference_access.tiles)

@@ -68,6 +68,18 @@ def test_the_square_is_cut_at_the_border_of_its_picture():
     assert seen.nonzero()[:, 0].tolist() == [13, 14, 18, 19]
 
 
+@pytest.mark.parametrize("radius", [1, 2, 3, 4, 7, 40])
+def test_widening_equals_the_plain_distance(radius: int):
+    grid = TokenGrid(1, 9, 14)
+    tokens = pairs(60, grid, 2, seed=radius)
+    seen = reference_access(tokens, grid, radius).dense()[:, grid.num_tokens :]
+    place = torch.arange(2 * 9 * 14)
+    picture, row, column = place // 126, place % 126 // 14, place % 14
+    apart = torch.maximum((row[:, None] - row).abs(), (column[:, None] - column).abs())
+    near = (apart <= radius) & (picture[:, None] == picture)
+    assert torch.equal(seen, (tokens.dense().float() @ near.float()) > 0)
+
+
 @pytest.mark.parametrize("tile", [(1, 1), (2, 3), (9, 9)])
 def test_any_tiling_covers_the_same_pairs(tile: tuple[int, int]):
     tokens = pairs(50)
@@ -150,9 +162,10 @@ def test_compiled_flex_attention_skips_blocks_and_agrees():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_flex_attention_on_the_gpu_agrees():
+    gpu = torch.device("cuda")
     grid = TokenGrid(3, 12, 16)
-    access = reference_access(pairs(300, grid), grid, 1).to("cuda")
-    query, key, value = (part.cuda() for part in tensors(access, heads=2, width=64))
+    access = reference_access(pairs(300, grid), grid, 1).to(gpu)
+    query, key, value = (part.to(gpu) for part in tensors(access, heads=2, width=64))
     expected = masked_attention(query, key, value, access, -0.7)
     assert_close(flex_attention(query, key, value, access, -0.7), expected, atol=5e-3, rtol=0)
 

@@ -11,6 +11,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import Linear
 
 from tests.model.tiny_session import make_control
 from worldstereo_core.model.attention import attention
@@ -31,11 +32,11 @@ class ParallelBlock(nn.Module):
     def __init__(self):
         super().__init__()
         self.norm = nn.RMSNorm(WIDTH)
-        self.query, self.key_value = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2 * HEAD)
-        self.out = nn.Linear(WIDTH, WIDTH)
-        self.up, self.down = nn.Linear(WIDTH, 40), nn.Linear(40, WIDTH)
-        self.text = nn.Linear(7, WIDTH)
-        self.modulation = nn.Linear(TIME, WIDTH)
+        self.query, self.key_value = Linear(WIDTH, WIDTH), Linear(WIDTH, 2 * HEAD)
+        self.out = Linear(WIDTH, WIDTH)
+        self.up, self.down = Linear(WIDTH, 40), Linear(40, WIDTH)
+        self.text = Linear(7, WIDTH)
+        self.modulation = Linear(TIME, WIDTH)
 
     def forward(self, x: Tensor, rope: Tensor, time: Tensor, text: Tensor, num_text_readers: int) -> Tensor:
         normed = self.norm(x) + self.modulation(time)[:, None]
@@ -67,8 +68,8 @@ class ParallelBackbone(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(5)
-        self.patch = nn.Linear(36 * 8, WIDTH)
-        self.time = nn.Linear(1, TIME)
+        self.patch = Linear(36 * 8, WIDTH)
+        self.time = Linear(1, TIME)
         self.blocks = nn.ModuleList([ParallelBlock() for _ in range(BLOCKS)])
 
     def embed_time(self, timesteps: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Conv3d
 
 from worldstereo_core.model.backbone import TokenGrid
 from worldstereo_core.model.condition import ControlCondition
@@ -23,7 +24,7 @@ class LinearBackbone:
     patch_size = (1, 2, 2)
 
     def __init__(self):
-        self.patch = nn.Conv3d(36, WIDTH, (1, 2, 2), (1, 2, 2))
+        self.patch = Conv3d(36, WIDTH, (1, 2, 2), (1, 2, 2))
         self.calls: list[str] = []
 
     def embed_time(self, timesteps: Tensor) -> Tensor:

@@ -86,6 +86,14 @@ def test_a_process_number_that_was_given_to_a_new_process_does_not_count(tmp_pat
         pass
 
 
+def test_a_lock_from_before_the_machine_was_restarted_does_not_count(tmp_path):
+    if ProcessIdentity.current().boot is None:
+        pytest.skip("this system does not number its starts")
+    write_lock(tmp_path, boot="another start")
+    with locked(tmp_path):
+        pass
+
+
 def test_a_lock_from_another_machine_counts_until_nobody_touches_it_for_a_minute(tmp_path):
     write_lock(tmp_path, host="another-machine")
     age(tmp_path / LOCK, 30)

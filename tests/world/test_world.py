@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import weakref
 
 import pytest
 import torch
@@ -81,6 +82,16 @@ def test_the_memory_of_the_folder_is_that_of_the_updates(world):
 def interleave(trajectory):
     frames, depths = look(trajectory.cameras)
     return frames, trajectory, depths
+
+
+def test_the_memory_of_more_clips_shares_the_views_of_one_that_is_still_held(three):
+    fewer = decide(three, [3], "rejected").memory()
+    more = decide(three, [3], "pending").memory()
+    assert all(one is other for one, other in zip(fewer.views, more.views, strict=False))
+    assert decide(three, [3], "pending").memory() is more
+    apart = weakref.ref(more)
+    del more, fewer
+    assert apart() is None, "nothing is kept that nobody holds"
 
 
 def test_views_carry_the_latents_of_their_frames(three):

@@ -109,7 +109,7 @@ function nodeAt(locator) {
 }
 
 app.registerExtension({
-  name: "WorldStereo.Text",
+  name: "worldstereo.text",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (!nodeData.name.startsWith(PREFIX)) return;
     const previous = nodeType.prototype.onExecuted;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
@@ -39,6 +39,7 @@ def write_ply(
     *,
     up_axis: UpAxis = "y",
     binary: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a point cloud with colours, confidence, clip number, and normals where it has them.
 
@@ -49,16 +50,17 @@ def write_ply(
             y is up; ``"z"`` turns it for programs where z is up (Blender, Unreal); ``"-y"`` keeps our OpenCV
             axes (y down). A comment in the file says which.
         binary: little endian; False writes text.
+        progress: called with (points written, points in all); it may raise to stop.
     """
     if up_axis not in _FROM_OURS:
         raise WorldStereoError(
             f'up_axis: got "{up_axis}", expected "y" (viewers), "z" (Blender) or "-y" (OpenCV).'
         )
     if not isinstance(target, (str, os.PathLike)):
-        _write(target, cloud, up_axis, binary)
+        _write(target, cloud, up_axis, binary, progress)
         return
     with replace_when_done(target) as temporary, open(temporary, "wb") as file:
-        _write(file, cloud, up_axis, binary)
+        _write(file, cloud, up_axis, binary, progress)
 
 
 def read_ply(source: str | os.PathLike[str] | BinaryIO, *, up_axis: UpAxis | None = None) -> PointCloud:
@@ -78,7 +80,13 @@ def read_ply(source: str | os.PathLike[str] | BinaryIO, *, up_axis: UpAxis | Non
     return _read(source, "the PLY data", up_axis)
 
 
-def _write(file: BinaryIO, cloud: PointCloud, up_axis: UpAxis, binary: bool) -> None:
+def _write(
+    file: BinaryIO,
+    cloud: PointCloud,
+    up_axis: UpAxis,
+    binary: bool,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
     if cloud.normal is not None:
         fields += [("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
@@ -89,12 +97,16 @@ def _write(file: BinaryIO, cloud: PointCloud, up_axis: UpAxis, binary: bool) -> 
         f"comment WorldStereo point cloud\ncomment up_axis {up_axis}\n"
         f"element vertex {cloud.num_points}\n{properties}end_header\n".encode("ascii")
     )
+    written = 0
     for rows in _rows(cloud, np.dtype(fields), up_axis):
         if binary:
             file.write(rows.tobytes())
         else:
             formats = ["%.9g" if kind == "<f4" else "%d" for _, kind in fields]
             np.savetxt(file, rows, fmt=formats)
+        written += len(rows)
+        if progress is not None:
+            progress(written, cloud.num_points)
 
 
 def _rows(cloud: PointCloud, layout: np.dtype, up_axis: UpAxis) -> Iterator[np.ndarray]:

@@ -151,9 +151,9 @@ def _check_rigid(name: str, w2c: Tensor) -> None:
         scale = rotation[bad].norm(dim=1).mean().item()
         raise PathError(
             f"{name}: the world-to-camera matrix of frame {bad} is not rigid: its rotation part R "
-            f"differs from a rotation by {error[bad].item():.3g} (largest entry of R Rᵀ - 1; mean row length "
-            f"{scale:.4g}), expected at most {RIGID_TOLERANCE:g}. Remove scale and shear from the camera and "
-            "export it again."
+            f"differs from a rotation by {error[bad].item():.3g} (largest entry of R R^T - 1; mean row "
+            f"length {scale:.4g}), expected at most {RIGID_TOLERANCE:g}. Remove scale and shear from the "
+            "camera and export it again."
         )
     determinant = torch.linalg.det(rotation)
     if (determinant < 0).any():

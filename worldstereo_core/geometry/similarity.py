@@ -49,7 +49,7 @@ class Similarity:
         if not (float(off) <= RIGID_TOLERANCE and float(torch.linalg.det(rotation)) > 0):
             raise WorldStereoError(
                 f"rotation: got a matrix that differs from a rotation by {float(off):.3g} (largest entry of "
-                f"R Rᵀ - 1; determinant {float(torch.linalg.det(rotation)):.3g}), expected a rotation "
+                f"R R^T - 1; determinant {float(torch.linalg.det(rotation)):.3g}), expected a rotation "
                 "without scale, shear or mirror. Give the scale on its own."
             )
 

@@ -81,6 +81,12 @@ class Trajectory:
         )
         return replace(self, cameras=cameras_at(self.cameras, position))
 
+    def fps_of(self, num_frames: int) -> float:
+        """Rate at which so many frames of the same move, first and last included, take as long."""
+        if min(num_frames, self.num_frames) < 2:
+            return self.fps
+        return self.fps * (num_frames - 1) / (self.num_frames - 1)
+
     def resized(self, height: int, width: int) -> Trajectory:
         """The same move for pictures stretched to another size."""
         return replace(self, cameras=self.cameras.resized(height, width))

@@ -11,9 +11,10 @@ from torch import Tensor
 from ..checks import WorldStereoError
 from ..geometry.point_cloud import Evidence, PointCloud
 
-# A cell's key packs three signed cell numbers of 21 bits: 16 bits of block and 5 bits inside it per axis.
-BLOCK_BITS = 5
-AXIS_BITS = 16
+# A cell's key packs three signed cell numbers of 21 bits: 14 bits of block and 7 bits inside it per axis. A
+# view of 832 pixels meets a few hundred blocks of this size; smaller ones cost more by their number.
+BLOCK_BITS = 7
+AXIS_BITS = 14
 _HALF = 1 << (AXIS_BITS + BLOCK_BITS - 1)
 LOCAL_BITS = 3 * BLOCK_BITS
 # Columns of the means.

@@ -1,6 +1,6 @@
 """One weighted point per cell of a voxel hash; adding a view costs the same however large the world is.
 
-Cells lie in blocks of 32 x 32 x 32, blocks in a hash. A step replaces the blocks it changes and shares all
+Cells lie in blocks of 128 x 128 x 128, blocks in a hash. A step replaces the blocks it changes and shares all
 others with the map it started from, which stays valid.
 """
 

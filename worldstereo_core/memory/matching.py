@@ -196,7 +196,7 @@ def parse_rows(name: str, text: str, columns: int) -> Tensor:
     """
     rows = []
     for number, line in enumerate(text.splitlines(), start=1):
-        words = re.split(r"[\s,;]+|->|→", line.strip())
+        words = re.split(r"[\s,;]+|->|\u2192", line.strip())
         words = [word for word in words if word]
         if not words or words[0].startswith("#"):
             continue

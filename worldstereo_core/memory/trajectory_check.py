@@ -141,7 +141,7 @@ class TrajectoryCheck:
             f"depths (up to {turn:.3g}° and {travel:.3g})"
         )
         head = "; ".join(parts) + "."
-        return "\n".join([head, *(f"\N{WARNING SIGN} {line}" for line in self.warnings)])
+        return "\n".join([head, *(f"Warning: {line}" for line in self.warnings)])
 
     def _collision(self) -> str | None:
         if not bool(self.collides.any()):

@@ -95,7 +95,8 @@ def update_memory(
         fusion: "holes" or "voxel".
         cell: edge of a fusion cell, scene units; ``growth.DEFAULT_CELL`` median depths by default.
         carving: which points a frame may remove: those of "clips", "all", or none ("off").
-        progress: called with (frames done, frames in all); it may raise to interrupt.
+        progress: called with (frames added, frames in all), while they are aligned too; it may raise to
+            interrupt.
 
     Raises: ShapeError, PathError or WorldStereoError if counts or sizes differ, a camera is not one, the bank
         is empty, or ``align_scale`` finds no overlap.
@@ -130,7 +131,7 @@ def update_memory(
     if depths is not None and fusion == "voxel":
         growth = Voxels.of(memory, cell, carving, radius)
     if depths is not None and align_scale and alignment == "robust":
-        lines = _align_lines(memory, clip, growth, percentile)
+        lines = _align_lines(memory, clip, growth, percentile, progress)
     views: list[View] = []
     ratios: list[float] = []
     residuals: list[float | None] = []
@@ -232,7 +233,13 @@ def _residual(depth: Tensor, rendered_depth: Tensor, undistorted: Tensor) -> flo
     return float(lower_median((depth[both] / rendered_depth[both] - 1).abs()))
 
 
-def _align_lines(memory: GeometricMemory, clip: Clip, growth: Growth, percentile: float) -> AlignmentReport:
+def _align_lines(
+    memory: GeometricMemory,
+    clip: Clip,
+    growth: Growth,
+    percentile: float,
+    progress: Callable[[int, int], None] | None,
+) -> AlignmentReport:
     """Lines that bring the kept frames' depth to the memory as it was before the clip."""
     estimates, rendered, usable, weights = [], [], [], []
     for frame in clip.kept:
@@ -245,6 +252,8 @@ def _align_lines(memory: GeometricMemory, clip: Clip, growth: Growth, percentile
         estimates.append(depth)
         rendered.append(seen)
         weights.append(sure)
+        if progress is not None:
+            progress(0, len(clip.kept))  # nothing is added yet, but this is the time to stop
     return align_clip(estimates, rendered, usable, frame_numbers=clip.kept, confidence=weights)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from .visible_points import BankSight
 
 # Points that are compared; what a trajectory sees beyond them is taken evenly.
-MAX_POINTS = 1024
+MAX_POINTS = 768
 # A view must add this share of what a frame sees, on average over the frames.
 LEAST_GAIN = 0.005
 # A view counts as showing a frame's points if it is penalised to no less than this.

@@ -73,8 +73,11 @@ class ControlCondition:
         """The same condition for smaller pictures; sides in pixels, multiples of 16.
 
         Every value becomes the mean of those it covers, latents too: good for a quick look, not for a result.
+        Surfaces shared with references, which belong to a token grid, are left out.
         """
-        changed = {
+        changed: dict[str, Any] = {
+            "shared_surfaces": None,
+            "reference_access": None,
             "render_latents": _mean_resized(self.render_latents, height // 8, width // 8),
             "hole_mask": (_mean_resized(self.hole_mask, height, width) >= 0.5).to(self.hole_mask.dtype),
         }

@@ -172,8 +172,8 @@ def reference_access(
     ends = torch.searchsorted(tokens.target.cpu().contiguous(), starts).tolist()
     for frame in range(grid.frames):
         pairs = slice(ends[frame], ends[frame + 1])
-        seen = torch.zeros(per_frame, tokens.num_references)
-        seen[tokens.target[pairs].cpu() - frame * per_frame, tokens.reference[pairs].cpu()] = 1
+        seen = torch.zeros(per_frame, tokens.num_references, dtype=torch.bool)
+        seen[tokens.target[pairs].cpu() - frame * per_frame, tokens.reference[pairs].cpu()] = True
         seen = _widened(seen, grid, radius)
         for place in places:
             allowed = seen[place]
@@ -183,13 +183,25 @@ def reference_access(
 
 
 def _widened(seen: Tensor, grid: TokenGrid, radius: int) -> Tensor:
-    """[tokens, references] 0 or 1 -> bool, each reference token widened to the square around it."""
+    """[tokens, references] bool, each reference token widened to the square around it."""
     if radius == 0:
-        return seen > 0
-    pictures = seen.reshape(-1, 1, grid.rows, grid.columns)
-    side = 2 * radius + 1
-    pictures = functional.max_pool2d(pictures, (side, 1), 1, (radius, 0))
-    return functional.max_pool2d(pictures, (1, side), 1, (0, radius)).reshape(seen.shape) > 0
+        return seen
+    pictures = seen.unflatten(1, (-1, grid.rows, grid.columns))
+    return _spread(_spread(pictures, radius, 2), radius, 3).flatten(1)
+
+
+def _spread(seen: Tensor, radius: int, axis: int) -> Tensor:
+    """True wherever it was True at most ``radius`` places away along an axis."""
+    size, reach = seen.shape[axis], 0
+    radius = min(radius, size - 1)
+    while reach < radius:
+        # A shift by at most reach + 1 leaves no gap, at borders either, so the reach doubles every time.
+        step = min(reach + 1, radius - reach)
+        before, seen = seen, seen.clone()
+        seen.narrow(axis, step, size - step).logical_or_(before.narrow(axis, 0, size - step))
+        seen.narrow(axis, 0, size - step).logical_or_(before.narrow(axis, step, size - step))
+        reach += step
+    return seen
 
 
 Restricted = Callable[[Tensor, Tensor, Tensor, ReferenceAccess, float], Tensor]

@@ -12,6 +12,7 @@ from .world import World
 TILE_HEIGHT = 96
 CAPTION = 16
 TILES = 3
+MIN_WIDTH = 480  # of the sheet, so that captions fit
 _STATUS_COLOURS = {"pending": (200, 200, 200), "accepted": (110, 200, 120), "rejected": (220, 90, 80)}
 
 
@@ -25,13 +26,14 @@ def draw_clips(world: World) -> Tensor:
 
     records = world.manifest.clips
     present = {record.clip for record in world.manifest.present}
-    widths = [max(160, round(TILE_HEIGHT * record.width / record.height)) for record in records] or [160]
+    widths = [round(TILE_HEIGHT * record.width / record.height) for record in records]
     row = TILE_HEIGHT + CAPTION
-    sheet = Image.new("RGB", (TILES * max(widths), max(1, len(records)) * row), (24, 26, 30))
+    size = (max([MIN_WIDTH, *(TILES * width for width in widths)]), max(1, len(records)) * row)
+    sheet = Image.new("RGB", size, (24, 26, 30))
     draw = ImageDraw.Draw(sheet)
     if not records:
         draw.text((6, 6), f"{world.name}: no clips yet", fill="white")
-    for number, (record, width) in enumerate(zip(records, widths, strict=bool(records))):
+    for number, (record, width) in enumerate(zip(records, widths, strict=True)):
         top = number * row
         for column, frame in enumerate(_shown_frames(record)):
             pixels = (world.frame(record.clip, frame).movedim(0, -1) * 255).round().to(torch.uint8)

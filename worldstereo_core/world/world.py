@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from torch import Tensor
 
@@ -35,6 +36,8 @@ from .staging import folder_when_done, saying_what_failed, sweep
 
 BASE = "base.safetensors"
 CLIPS = "clips"
+# Memories that somebody still holds, by folder, world and clips: a loop would else load all of it per clip.
+_LIVE: WeakValueDictionary[tuple[str, str, tuple[str, ...]], GeometricMemory] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,32 @@ class World:
 
     def base_memory(self) -> GeometricMemory:
         """The memory that the world began with."""
-        return load_memory(self.folder / BASE)
+        return self._live(0) or self._keep(0, load_memory(self.folder / BASE))
 
     def memory(self, progress: Progress | None = None) -> GeometricMemory:
-        """The memory of everything that is in the world: the beginning, and each present clip's growth."""
-        memory, present = self.base_memory(), self.manifest.present
-        for done, record in enumerate(present):
-            memory = join(memory, read_growth(self.folder / record.folder))
+        """The memory of everything that is in the world: the beginning, and each present clip's growth.
+
+        As long as somebody holds the memory of fewer clips, the views of those are shared with it.
+        """
+        present = self.manifest.present
+        known = next((count for count in range(len(present), 0, -1) if self._live(count)), 0)
+        memory = self._live(known) or self.base_memory()
+        for done, record in enumerate(present[known:], known + 1):
+            memory = self._keep(done, join(memory, read_growth(self.folder / record.folder)))
             if progress is not None:
-                progress(done + 1, len(present))
+                progress(done, len(present))
         return memory
+
+    def _live(self, count: int) -> GeometricMemory | None:
+        return _LIVE.get(self._key(count))
+
+    def _keep(self, count: int, memory: GeometricMemory) -> GeometricMemory:
+        _LIVE[self._key(count)] = memory
+        return memory
+
+    def _key(self, count: int) -> tuple[str, str, tuple[str, ...]]:
+        clips = tuple(record.folder for record in self.manifest.present[:count])
+        return str(self.folder.resolve()), self.manifest.id, clips
 
     def frames(self, clip: int, progress: Progress | None = None) -> Tensor:
         """[T, 3, H, W] float 0..1, the frames of a clip, rejected or not."""

@@ -1,4 +1,4 @@
-"""Checks of the control hook among other nodes, run under ComfyUI's Python; each returns figures to judge."""
+"""Checks of the control hook, run under ComfyUI's Python; each returns figures to judge."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 import comfy.model_management
 import comfy.patcher_extension
+import comfy.sample
 import comfy.sampler_helpers
+import comfy.samplers
 import comfy.sd
 import torch
 from tiny_graph import Calls, conditioning, difference, load, make_condition, random, sample
 
-from worldstereo_core.adapters.comfy.patch import KEY, apply_control
+from worldstereo_core.adapters.comfy.patch import applied_control, apply_control
 from worldstereo_core.model.control_session import ControlStrength
 
 
@@ -85,9 +87,6 @@ def two_latents(weights: str) -> dict[str, float]:
 
 def negative_without_start_image(weights: str) -> int:
     """The control is computed for both halves when their masks differ."""
-    import comfy.sample
-    import comfy.samplers
-
     batches: list[int] = []
 
     def probe(name: str, tensor: torch.Tensor) -> None:
@@ -140,156 +139,6 @@ def interrupt(weights: str) -> dict[str, Any]:
     return {"stopped": stopped, "difference": difference(sample(model), before)}
 
 
-def failing_patch(weights: str) -> dict[str, Any]:
-    """An exception inside a block leaves the model as it was."""
-    model = apply(weights)
-    before = sample(model)
-    failing = model.clone()
-
-    def fail(arguments: dict[str, Any]) -> torch.Tensor:
-        raise ArithmeticError("another node's patch failed")
-
-    failing.set_model_attn2_patch(fail)
-    try:
-        sample(failing)
-        raised = False
-    except ArithmeticError:
-        raised = True
-    blocks = model.model.diffusion_model.blocks
-    clean = not any("forward" in block.cross_attn.__dict__ for block in blocks)
-    return {"raised": raised, "clean": clean, "difference": difference(sample(model), before)}
-
-
-def foreign_patches(weights: str) -> dict[str, Any]:
-    """Patches of other nodes that change nothing: what they see, and that the result stays."""
-    reference = sample(apply(weights))
-    seen: dict[str, set[int]] = {"attn1": set(), "attn2": set(), "replace": set()}
-    model = apply(weights)
-
-    def attention_patch(name: str) -> Any:
-        def patch(arguments: dict[str, Any]) -> torch.Tensor:
-            seen[name].add(arguments["x"].shape[1])
-            if name == "attn1" and isinstance(arguments["q"], torch.Tensor):
-                seen[name].add(arguments["q"].shape[1])
-            return arguments["x"]
-
-        return patch
-
-    def replacement(arguments: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-        seen["replace"].add(arguments["img"].shape[1])
-        return extra["original_block"](arguments)
-
-    model.set_model_attn1_patch(attention_patch("attn1"))
-    model.set_model_attn2_patch(attention_patch("attn2"))
-    model.set_model_patch_replace(replacement, "dit", "double_block", 1)
-    return {
-        "difference": difference(sample(model), reference),
-        "seen": {name: sorted(counts) for name, counts in seen.items()},
-    }
-
-
-def attention_override(weights: str) -> dict[str, Any]:
-    """A kernel override sees main, joined and control attention and does not change the result."""
-    reference = sample(apply(weights), cfg=1.0)
-    lengths: list[int] = []
-
-    def override(function: Any, query: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        lengths.append(query.shape[1])
-        return function(query, *args, **kwargs)
-
-    model = apply(weights)
-    model.model_options["transformer_options"]["optimized_attention_override"] = override
-    result = sample(model, cfg=1.0)
-    return {
-        "difference": difference(result, reference),
-        "main": lengths.count(5 * 4 * 6),
-        "joined": lengths.count(7 * 4 * 6),
-    }
-
-
-def cross_attention_object_patch(weights: str) -> dict[str, Any]:
-    """A forward set on one block's cross-attention (as NAG nodes do), before and after our node."""
-    loaded = load(weights)
-    tokens: set[int] = set()
-
-    def patched(model: Any) -> Any:
-        clone = model.clone()
-        original = clone.model.diffusion_model.blocks[1].cross_attn.forward
-
-        def forward(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-            tokens.add(x.shape[1])
-            return 0.5 * original(x, *args, **kwargs)
-
-        clone.add_object_patch("diffusion_model.blocks.1.cross_attn.forward", forward)
-        return clone
-
-    before = sample(apply(weights, model=patched(loaded.model)))
-    after = sample(patched(apply(weights)))
-    plain = sample(apply(weights))
-    return {
-        "order": difference(before, after),
-        "effect": difference(before, plain),
-        "tokens": sorted(tokens),
-    }
-
-
-def skip_layer_guidance(weights: str) -> dict[str, float]:
-    from comfy_extras.nodes_slg import SkipLayerGuidanceDiT
-
-    def guided(model: Any) -> Any:
-        return SkipLayerGuidanceDiT.execute(model, 2.0, 0.0, 1.0, "0, 2", "").args[0]
-
-    before, after = sample(apply(weights, model=guided(load(weights).model))), sample(guided(apply(weights)))
-    return {"order": difference(before, after), "effect": difference(before, sample(apply(weights)))}
-
-
-def easy_cache(weights: str) -> dict[str, Any]:
-    """With a threshold that skips steps: control runs only in the steps that are computed."""
-    from comfy_extras.nodes_easycache import EasyCacheNode
-
-    def cached(model: Any) -> Any:
-        return EasyCacheNode.execute(model, 3.0, 0.0, 1.0, False).args[0]
-
-    sigmas = torch.linspace(1, 0, 7)
-    before, after = Calls(), Calls()
-    first = sample(apply(weights, model=cached(load(weights).model), probe=before), sigmas=sigmas, cfg=1.0)
-    second = sample(cached(apply(weights, probe=after)), sigmas=sigmas, cfg=1.0)
-    return {
-        "steps": 6,
-        "before": before.count("control0"),
-        "after": after.count("control0"),
-        "finite": bool(first.isfinite().all() and second.isfinite().all()),
-    }
-
-
-def lora(weights: str) -> dict[str, float]:
-    state = {}
-    for block in range(4):
-        name = f"diffusion_model.blocks.{block}.self_attn.q"
-        state[f"{name}.lora_A.weight"] = random(4, 256, seed=block) * 0.1
-        state[f"{name}.lora_B.weight"] = random(256, 4, seed=block + 10) * 0.1
-    with_lora = comfy.sd.load_lora_for_models(load(weights).model, None, state, 1.0, 0.0)[0]
-    before = sample(apply(weights, model=with_lora))
-    after = sample(comfy.sd.load_lora_for_models(apply(weights), None, state, 1.0, 0.0)[0])
-    return {"order": difference(before, after), "effect": difference(before, sample(apply(weights)))}
-
-
-def context_windows(weights: str) -> None:
-    import utils.install_util  # noqa: F401  # before `nodes`, which the node file imports
-    from comfy_extras.nodes_context_windows import WanContextWindowsManualNode
-
-    arguments = {
-        "context_length": 13,
-        "context_overlap": 5,
-        "context_schedule": "standard_static",
-        "context_stride": 1,
-        "closed_loop": False,
-        "fuse_method": "pyramid",
-        "freenoise": False,
-    }
-    sample(WanContextWindowsManualNode.execute(apply(weights), **arguments).args[0])
-
-
 def wrong_size(weights: str) -> dict[str, Any]:
     """A condition for another width: refused before the model is called or loaded."""
     calls = Calls()
@@ -332,32 +181,102 @@ def per_frame_timesteps(weights: str) -> None:
     )
 
 
-def memory_estimate(weights: str) -> dict[str, Any]:
-    """What is reserved with and without control, the result being the same call."""
-    asked: list[float] = []
-    original = comfy.model_management.load_models_gpu
-
-    def spy(models: Any, memory_required: float = 0, **kwargs: Any) -> Any:
-        asked.append(memory_required)
-        return original(models, memory_required=memory_required, **kwargs)
-
-    comfy.model_management.load_models_gpu = spy
-    try:
-        sample(load(weights).model)
-        sample(apply(weights))
-    finally:
-        comfy.model_management.load_models_gpu = original
-    return {"bare": asked[0], "control": asked[-1]}
-
-
 def loaded_models(weights: str) -> dict[str, Any]:
-    """The control module is loaded together with the model, and the device copy is dropped afterwards."""
+    """What is loaded before, during and after sampling, and what is left on the computing device."""
     comfy.model_management.unload_all_models()
     model = apply(weights)
-    sample(model)
+    hook = applied_control(model)
+    assert hook is not None
+    during: list[int] = []
+    cleaned: list[int] = []
+    original = hook.cleanup
+
+    def cleanup() -> None:
+        cleaned.append(len(hook._placed))
+        original()
+
+    hook.cleanup = cleanup
+    sample(model, callback=lambda *_: during.append(len(hook._placed)))
     classes = [type(entry.model.model).__name__ for entry in comfy.model_management.current_loaded_models]
-    hook = model.model_options["transformer_options"]["patches"][KEY][0]
-    return {"classes": sorted(classes), "copies": len(hook._placed)}
+    comfy.model_management.unload_all_models()
+    return {
+        "classes": sorted(classes),
+        "models": [type(entry.model).__name__ for entry in hook.models()],
+        "to": hook.to("cpu") is hook and hook.to(torch.float16) is hook,
+        "during": sorted(set(during)),
+        "cleaned": cleaned,
+        "after": len(hook._placed),
+        "left": len(comfy.model_management.current_loaded_models),
+    }
+
+
+def two_hooks_on_clones(weights: str) -> dict[str, float]:
+    """Two controls on two clones of one model, used in turn: each as if it were alone."""
+    base = load(weights).model
+    weak, strong = apply(weights, strength=0.2), apply(weights, strength=1.0)
+    alone = [sample(model) for model in (weak, strong, base)]
+    turns = [sample(model) for model in (strong, weak, base, strong)]
+    return {
+        "weak": difference(turns[1], alone[0]),
+        "strong": max(difference(turns[0], alone[1]), difference(turns[3], alone[1])),
+        "base": difference(turns[2], alone[2]),
+        "effect": difference(alone[0], alone[1]),
+    }
+
+
+def sizes(weights: str) -> dict[str, bool]:
+    """Odd frame counts, portrait, a size of no bucket, the smallest: sampled, with control in effect."""
+    results = {}
+    for frames, height, width in ((2, 8, 12), (7, 12, 8), (4, 10, 14), (3, 2, 2)):
+        condition = make_condition(frames=frames, height=height, width=width)
+        noise = random(1, 16, frames, height, width, seed=7)
+        text = conditioning(11, concat_latent_image=noise, concat_mask=torch.ones_like(noise[:, :1]))
+        outputs = [
+            comfy.sample.sample_custom(
+                model,
+                noise,
+                1.0,
+                comfy.samplers.sampler_object("euler"),
+                torch.tensor([1.0, 0.5, 0.0]),
+                text,
+                text,
+                torch.zeros_like(noise),
+                disable_pbar=True,
+                seed=0,
+            )
+            for model in (apply(weights, condition=condition), load(weights).model)
+        ]
+        finite = bool(outputs[0].isfinite().all()) and outputs[0].shape == noise.shape
+        results[f"{frames}x{height}x{width}"] = finite and difference(*outputs) > 1e-3
+    return results
+
+
+def missing_api(module: str, name: str) -> str:
+    """The sentence for a ComfyUI that lacks a name."""
+    import importlib
+
+    from worldstereo_core.adapters.comfy.needed_api import check_comfyui
+    from worldstereo_core.checks import WorldStereoError
+
+    owner = importlib.import_module(module)
+    *path, last = name.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    kept = owner.__dict__[last]
+    delattr(owner, last)
+    try:
+        check_comfyui()
+    except WorldStereoError as error:
+        return str(error)
+    finally:
+        setattr(owner, last, kept)
+    return ""
+
+
+def all_api() -> None:
+    from worldstereo_core.adapters.comfy.needed_api import check_comfyui
+
+    check_comfyui()
 
 
 def bfloat16(weights: str) -> dict[str, Any]:
@@ -460,18 +379,3 @@ def reference_radius(weights: str) -> dict[str, float]:
     except ValueError as error:
         result["refused"] = str(error)
     return result
-
-
-def compiled(weights: str, is_per_block: bool) -> dict[str, float]:
-    """Traced by torch.compile (without code generation), the percent range still at work."""
-    from comfy_api.torch_helpers import set_torch_compile_wrapper
-
-    model = apply(weights, end_percent=0.5)
-    reference = sample(model)
-    keys = [f"diffusion_model.blocks.{index}" for index in range(4)] if is_per_block else ["diffusion_model"]
-    traced = model.clone()
-    set_torch_compile_wrapper(model=traced, backend="aot_eager", keys=keys)
-    return {
-        "difference": difference(sample(traced), reference),
-        "range": difference(reference, sample(apply(weights))),
-    }

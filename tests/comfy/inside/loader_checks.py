@@ -320,3 +320,24 @@ def clip_preprocessing() -> dict[str, Any]:
 
 def clip_of_another_width() -> None:
     encode_clip_vision(_tiny_clip(64), torch.zeros(3, 40, 60))
+
+
+def kept_dtypes(weights: str, folder: str, weight_dtype: str) -> dict[str, str]:
+    """An fp8 base under a bf16 overlay: in which type each part is kept."""
+    state = {
+        key: value.to(torch.float8_e4m3fn) if value.ndim == 2 and key.startswith("blocks.") else value
+        for key, value in load_file(_base(weights)).items()
+    }
+    path = Path(folder) / "fp8.safetensors"
+    save_file(state, path)
+    loaded = load_worldstereo(path, _memory(weights), weight_dtype)
+    found = loaded.model.model.diffusion_model.state_dict()
+    finite = sample(_applied(loaded), cfg=1.0).isfinite().all()
+    parts = {
+        "overlaid": "blocks.0.self_attn.q.weight",
+        "base": "blocks.0.ffn.0.weight",
+        "vector": "blocks.0.norm3.weight",
+        "table": "blocks.0.modulation",
+    }
+    kept = {part: str(found[key].dtype).removeprefix("torch.") for part, key in parts.items()}
+    return {**kept, "finite": str(bool(finite))}

@@ -34,20 +34,22 @@ def random(*shape: int, seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def make_condition(variant: str = "memory", frames: int = FRAMES, width: int = WIDTH) -> ControlCondition:
-    holes = (random(1, 1, frames, 8 * HEIGHT, 8 * width, seed=1) > 0).float()
+def make_condition(
+    variant: str = "memory", frames: int = FRAMES, width: int = WIDTH, height: int = HEIGHT
+) -> ControlCondition:
+    holes = (random(1, 1, frames, 8 * height, 8 * width, seed=1) > 0).float()
     references: dict[str, Tensor] = {}
     if variant != "camera":
         references = {
-            "reference_latents": random(1, 16, 2, HEIGHT, width, seed=2),
-            "reference_index": torch.tensor([0, 2]),
+            "reference_latents": random(1, 16, 2, height, width, seed=2),
+            "reference_index": torch.tensor([0, min(2, frames - 2)]),
             "camera_tokens": random(1, frames, 7, seed=3),
             "reference_camera_tokens": random(1, 2, 7, seed=4),
         }
     return ControlCondition(
-        render_latents=random(1, 16, frames, HEIGHT, width, seed=5),
+        render_latents=random(1, 16, frames, height, width, seed=5),
         hole_mask=holes,
-        rays=random(1, 6, frames, 8 * HEIGHT, 8 * width, seed=6),
+        rays=random(1, 6, frames, 8 * height, 8 * width, seed=6),
         **references,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -182,3 +184,50 @@ def apply_refused(weights: str, folder: str, change: str) -> None:
 def without_image_encoder(state: State) -> State:
     """What a Wan 2.2 image-to-video file lacks."""
     return {key: value for key, value in state.items() if "_img" not in key and "img_emb" not in key}
+
+
+def saving_fails(weights: str, folder: str, how: str) -> dict[str, Any]:
+    """Save Merged Model that cannot finish: what it says, and what lies in the folders afterwards."""
+    from worldstereo_core.adapters.comfy.loader_saving import save_merged
+
+    target = Path(folder) / how
+    backbone = Path(folder) / "base.safetensors"
+    save_file(base_state(weights), backbone)
+    control_size = sum(value.nbytes for value in overlay_state(weights, "memory")[0].values()) >> 20
+
+    def stop(done: int, total: int) -> None:
+        if total > 2 * control_size:
+            raise InterruptedSaving("cancelled")
+
+    inputs = backbone, write_overlay(weights, folder, "memory")
+    paths = target / "model" / "m.safetensors", target / "control" / "c.safetensors"
+    said = ""
+    try:
+        if how == "cancelled":
+            save_merged(*inputs, *paths, progress=stop)
+        else:
+            with _small_files(2**20 * (control_size + 2)):
+                save_merged(*inputs, *paths)
+    except (InterruptedSaving, ValueError) as error:
+        said = f"{type(error).__name__}: {error}"
+    return {"said": said, "left": [str(path) for path in target.rglob("*") if path.is_file()]}
+
+
+class InterruptedSaving(Exception):
+    pass
+
+
+@contextmanager
+def _small_files(limit: int) -> Iterator[None]:
+    """Files may not grow beyond a limit: fails in the kernel while writing, as a full disk does."""
+    import resource
+    import signal
+
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)

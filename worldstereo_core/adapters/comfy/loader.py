@@ -15,7 +15,15 @@ from .loader_control import build_control
 from .loader_model import WEIGHT_DTYPES, model_from_state
 from .loader_state import MergedState, merged_state, of_input, read_mapped
 
-__all__ = ["MODEL_FOLDER", "WEIGHT_DTYPES", "LoadedWorldStereo", "load_worldstereo", "register_model_folder"]
+__all__ = [
+    "MODEL_FOLDER",
+    "WEIGHT_DTYPES",
+    "LoadedWorldStereo",
+    "build_control",
+    "build_model",
+    "load_worldstereo",
+    "register_model_folder",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +71,12 @@ def read_worldstereo(path: str | Path, overrides: Mapping[str, Any] | None = Non
         return load_checkpoint(path, overrides=overrides, reader=read_mapped)
 
 
+def file_label(path: str | Path) -> str:
+    """A file's name as the loaders list it: released files are all called model.safetensors."""
+    path = Path(path)
+    return f"{path.parent.name}/{path.name}" if path.stem == "model" else path.name
+
+
 def load_worldstereo(
     backbone_path: str | Path | None,
     worldstereo_path: str | Path,
@@ -82,12 +96,11 @@ def load_worldstereo(
         missing although the WorldStereo file needs one.
     """
     checkpoint = read_worldstereo(worldstereo_path, overrides)
-    merged = merged_state(checkpoint, backbone_path)
-    model = build_model(checkpoint, merged, weight_dtype)
+    model, merged = build_model(checkpoint, backbone_path, weight_dtype)
     arguments = (backbone_path, worldstereo_path, weight_dtype, overrides)
     model.cached_patcher_init = (_reload_model, arguments)
     if checkpoint.backbone_state:
-        model.set_attachments(WEIGHTS_ATTACHMENT, Path(worldstereo_path).name)
+        model.set_attachments(WEIGHTS_ATTACHMENT, file_label(worldstereo_path))
     control = build_control(checkpoint, weight_dtype)
     control.cached_patcher_init = (reload_control, (worldstereo_path, weight_dtype, overrides))
     report = describe(checkpoint, merged.applied, merged.kind.has_image_encoder)
@@ -105,21 +118,25 @@ def describe(checkpoint: WorldStereoCheckpoint, applied: str, has_image_encoder:
 
 def build_model(
     checkpoint: WorldStereoCheckpoint,
-    merged: MergedState,
+    backbone_path: str | Path | None,
     weight_dtype: str = "default",
     disable_dynamic: bool = False,
-) -> Any:
-    """Make a MODEL of a backbone's tensors with the checkpoint's own in place.
+) -> tuple[Any, MergedState]:
+    """Make a MODEL of a backbone file with the checkpoint's own backbone tensors in place.
 
-    Raises: CheckpointError if ComfyUI does not recognise the tensors.
+    Returns:
+        The ModelPatcher, and what it was made of.
+
+    Raises: CheckpointError.
     """
+    merged = merged_state(checkpoint, backbone_path)
     model = model_from_state(merged.tensors, merged.metadata, weight_dtype, disable_dynamic)
     if model is None:
         raise CheckpointError(
             f"backbone: ComfyUI does not recognise the model that {Path(checkpoint.source).name} makes with "
             "it. Choose a Wan 2.1 image-to-video file."
         )
-    return model
+    return model, merged
 
 
 def _reload_model(
@@ -130,8 +147,7 @@ def _reload_model(
     disable_dynamic: bool = False,
 ) -> Any:
     checkpoint = read_worldstereo(worldstereo_path, overrides)
-    merged = merged_state(checkpoint, backbone_path)
-    return build_model(checkpoint, merged, weight_dtype, disable_dynamic)
+    return build_model(checkpoint, backbone_path, weight_dtype, disable_dynamic)[0]
 
 
 def reload_control(

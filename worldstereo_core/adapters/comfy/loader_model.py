@@ -93,10 +93,12 @@ def _mapped_model(
         operations = comfy.ops.manual_cast  # casts each layer's weight to its input's type when it runs
     config.custom_operations = keep_stored(operations) if is_quantised and dtype is None else operations
     model = config.get_model(state, "")
+    # Layers that cast while they run take any type: vectors of an fp8 file stay as exact as they are stored.
+    takes_any = dtype is None and (is_quantised or operations.Linear.comfy_cast_weights)
     parameters = {name: value.dtype for name, value in model.diffusion_model.named_parameters()}
     for name, value in state.items():
         wanted = parameters.get(name)
-        stays = dtype is None and _is_large(value) and value.itemsize <= 2
+        stays = takes_any and (value.itemsize <= 2 or not _is_large(value))
         if wanted is not None and value.dtype != wanted and not stays:
             state[name] = value.to(wanted)
     kind = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher

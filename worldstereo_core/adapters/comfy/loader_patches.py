@@ -19,6 +19,7 @@ from .loader import (
     WEIGHTS_ATTACHMENT,
     LoadedWorldStereo,
     describe,
+    file_label,
     read_worldstereo,
     reload_control,
 )
@@ -54,7 +55,7 @@ def apply_weights(
         WorldStereoError if weights of a WorldStereo file are on the model already.
     """
     checkpoint = read_worldstereo(worldstereo_path, overrides)
-    name = Path(worldstereo_path).name
+    name = file_label(worldstereo_path)
     network = unwrap(model.get_model_object("diffusion_model"))
     check_wan_model(network, checkpoint.config)
     kind = BackboneKind(

@@ -14,7 +14,7 @@ from ...checks import CheckpointError
 from ...model.checkpoint_settings import METADATA_KEY, config_to_settings
 from ...model.weight_writer import write_weights_streaming
 from .loader import read_worldstereo
-from .loader_state import MergedState, merged_state
+from .loader_state import MergedState, merged_state, of_input
 
 STORAGE_DTYPES: dict[str, torch.dtype | None] = {
     "as stored": None,
@@ -69,12 +69,16 @@ def save_merged(
     report = [merged.applied]
     if control_path is not None:
         settings = {METADATA_KEY: json.dumps(config_to_settings(checkpoint.config)), **source}
-        size = write_weights_streaming(control_path, checkpoint.control_state, settings, progress=progress)
+        with of_input("filename_prefix", control_path):
+            size = write_weights_streaming(
+                control_path, checkpoint.control_state, settings, progress=progress
+            )
         report.append(f"Saved {Path(control_path).name} with the control branch: {_gib(size)}.")
     try:
-        size = write_weights_streaming(
-            model_path, merged.tensors, {**merged.metadata, **source}, convert=convert, progress=progress
-        )
+        with of_input("filename_prefix", model_path):
+            size = write_weights_streaming(
+                model_path, merged.tensors, {**merged.metadata, **source}, convert=convert, progress=progress
+            )
     except BaseException:
         # An interrupt too: half of a pair is of no use.
         if control_path is not None:
@@ -82,8 +86,8 @@ def save_merged(
         raise
     report.append(f"Saved {Path(model_path).name} with the backbone: {_gib(size)}.")
     report.append(
-        "To use it: choose it as backbone, and the control file as worldstereo, in Load WorldStereo Model. Or "
-        "load it with any loader (GGUF after converting) and connect it to Apply WorldStereo Weights with "
+        "To use it: choose it as backbone, and the control file as worldstereo, in Load WorldStereo Model. "
+        "Or load it with any loader (GGUF after converting) and connect it to Apply WorldStereo Weights with "
         'weights "control only".'
     )
     return "\n".join(report)

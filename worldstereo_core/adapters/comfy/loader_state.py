@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...checks import CheckpointError
+from ...checks import CheckpointError, WorldStereoError
 from ...model.backbone_kind import BackboneKind, backbone_kind, check_kind
 from ...model.checkpoint import WorldStereoCheckpoint, diffusers_to_wan_key, merge_backbone
 from ...model.requirements import describe_weights
@@ -51,14 +51,14 @@ class MergedState:
 
 @contextmanager
 def of_input(name: str, path: str | Path) -> Iterator[None]:
-    """Let an error that begins with a file's path begin with the node input the file was chosen in."""
+    """Let an error that begins with a file's path begin with the node input that the file comes from."""
     try:
         yield
-    except CheckpointError as error:
+    except WorldStereoError as error:
         text = str(error)
         if not text.startswith(str(path)):
             raise
-        raise CheckpointError(f"{name}: {Path(path).name}{text.removeprefix(str(path))}") from error
+        raise type(error)(f"{name}: {Path(path).name}{text.removeprefix(str(path))}") from error
 
 
 def read_mapped(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ...sizes import select_keyframes
+from .needed_api import HELPFUL, missing_names
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,6 +37,8 @@ def show_key_frames(model: Any, callback: Callback) -> Callback:
     import latent_preview
     from PIL import Image
 
+    if missing_names("latent_preview", HELPFUL["latent_preview"][0]):
+        return callback
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
     if previewer is None:
         return callback

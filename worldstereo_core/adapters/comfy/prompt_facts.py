@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,9 +72,16 @@ def _collect(prompt: Mapping[str, Any], link: list[Any]) -> dict[str, Any]:
             if _is_link(value):
                 links.append(value[0])
             elif isinstance(value, (str, int, float, bool)):
-                values[f"{label}.{name}"] = value[:MAX_WIDGET_TEXT] if isinstance(value, str) else value
+                values[f"{label}.{name}"] = _cut(value) if isinstance(value, str) else value
         pending += reversed(links)
     return values
+
+
+def _cut(text: str) -> str:
+    """The text, or its beginning and a digest of the whole."""
+    if len(text) <= MAX_WIDGET_TEXT:
+        return text
+    return f"{text[:MAX_WIDGET_TEXT]}... ({hashlib.sha256(text.encode()).hexdigest()[:12]})"
 
 
 def _is_link(value: Any) -> bool:

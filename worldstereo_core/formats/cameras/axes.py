@@ -118,7 +118,7 @@ def rigid_part(path: Path, field: str, matrices: Tensor, notes: NoteTaker) -> Te
         bad = int(shear.argmax())
         raise PathError(
             f"{path.name}: {field} of frame {bad} is not rigid: its axes differ in length or are not "
-            f"perpendicular (largest entry of R Rᵀ - 1: {shear[bad].item():.3g}), expected at most "
+            f"perpendicular (largest entry of R R^T - 1: {shear[bad].item():.3g}), expected at most "
             f"{RIGID_TOLERANCE:g}. Remove uneven scale and shear and export again."
         )
     rigid = matrices.clone()
