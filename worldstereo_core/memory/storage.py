@@ -80,7 +80,7 @@ def save_memory(path: str | Path, memory: GeometricMemory) -> None:
     with replace_when_done(path) as part:
         part.touch()
         mode = part.stat().st_mode
-        save_file({name: _own_storage(tensor) for name, tensor in tensors.items()}, part, metadata)
+        save_file(_own_storages(tensors), part, metadata)
         # Newer safetensors makes files that only their owner can read; a memory is shared like any output.
         part.chmod(mode)
 
@@ -120,11 +120,22 @@ def load_memory(path: str | Path) -> GeometricMemory:
         ) from error
 
 
-def _own_storage(tensor: Tensor) -> Tensor:
-    """The tensor on the CPU, copied if it is a part of something larger: shared memory cannot be saved."""
-    tensor = tensor.detach().cpu().contiguous()
-    is_whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-    return tensor if is_whole else tensor.clone()
+def _own_storages(tensors: Tensors) -> Tensors:
+    """The tensors on the CPU; parts of something larger and seconds of the same are copied.
+
+    Shared memory cannot be saved: two views may well hold one picture, a view may hold a frame of a clip.
+    """
+    saved: Tensors = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        is_whole = storage.nbytes() == tensor.numel() * tensor.element_size()
+        if not is_whole or storage.data_ptr() in taken:
+            tensor = tensor.clone()
+        taken.add(tensor.untyped_storage().data_ptr())
+        saved[name] = tensor
+    return saved
 
 
 def _check_kind(path: Path) -> None:
