@@ -162,8 +162,16 @@ def test_changed_settings_stop_the_loop_before_anything_is_made(server):
     # redo: what nobody accepted is made anew.
     server.run(with_decision(prompt_of(3, name, if_changed="keep"), "1", "accept"))
     redone = {**kept, "loop": {**kept["loop"], "inputs": {**kept["loop"]["inputs"], "if_changed": "redo"}}}
-    server.run(redone)
+    run = server.run(redone)
     assert present(server, name) == [1, 4, 5]
+    # Once, in words on the node, although two clips were made since.
+    for report in (run.outputs["report"]["text"][0], run.outputs["loop"]["text"][0]):
+        first, *lines = report.split("\n")
+        assert first == (
+            "Made anew because paths or settings have changed: [2, 3]; accepted, so kept as they are: [1]:"
+        )
+        assert [line[:15] for line in lines[:3]] == [f"clip {clip} (path {clip})" for clip in (1, 2, 3)]
+        assert lines[3].startswith("World ")
 
 
 @current

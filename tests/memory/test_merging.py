@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from worldstereo_core.checks import WorldStereoError
+from worldstereo_core.geometry.point_cloud import Evidence
 from worldstereo_core.geometry.poses import quaternion_to_matrix
 from worldstereo_core.geometry.similarity import Similarity
 from worldstereo_core.memory.editing import crop_to_box, remove_clip, transform_memory
