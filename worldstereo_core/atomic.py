@@ -41,8 +41,11 @@ def replace_when_done(path: str | os.PathLike[str], is_durable: bool = False) ->
 
 
 @contextmanager
-def folder_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
+def folder_when_done(path: str | os.PathLike[str], is_durable: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside the target; rename it to the target if the block ends without an error.
+
+    Args:
+        is_durable: have the disk confirm every file before the rename and the rename before returning.
 
     Raises: WorldStereoError if the target exists already, or its own folder does not.
     """
@@ -54,7 +57,14 @@ def folder_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        if is_durable:
+            for parent, _, files in os.walk(temporary, topdown=False):
+                for name in files:
+                    flush_file(Path(parent) / name)
+                flush_folder(Path(parent))
         os.rename(temporary, target)
+        if is_durable:
+            flush_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
