@@ -45,10 +45,11 @@ def write_tensors(
     *,
     convert: Callable[[str, Tensor], torch.dtype] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    is_durable: bool = True,
 ) -> int:
     """Write a safetensors file while holding no more than one tensor in memory.
 
-    The file appears under its name when it is complete and on the disk; whatever goes wrong before, nothing
+    The file appears under its name when it is complete; whatever goes wrong before, nothing
     is left behind.
 
     Args:
@@ -58,6 +59,7 @@ def write_tensors(
         metadata: of the file.
         convert: the type to store a tensor in; None keeps every tensor's own.
         progress: called with (done, total) in MiB; may raise to stop.
+        is_durable: have the disk confirm what is written, now and then and at the end.
 
     Returns:
         Bytes of the file.
@@ -73,8 +75,9 @@ def write_tensors(
     _check_space(path.parent, len(header) + size)
     with replace_when_done(path) as temporary, temporary.open("wb") as file:
         file.write(header)
-        _write_one_by_one(file, tensors, types, order, size, progress)
-        _confirm(file)
+        _write_one_by_one(file, tensors, types, order, size, progress, is_durable)
+        if is_durable:
+            _confirm(file)
     return len(header) + size
 
 
@@ -129,6 +132,7 @@ def _write_one_by_one(
     order: list[str],
     size: int,
     progress: Callable[[int, int], None] | None,
+    is_durable: bool,
 ) -> None:
     done, waiting, total = 0, 0, max(size >> 20, 1)
     for name in order:
@@ -137,7 +141,7 @@ def _write_one_by_one(
             file.write(memoryview(stored.reshape(-1).view(torch.uint8).numpy()))
         done += stored.numel() * stored.itemsize
         waiting += stored.numel() * stored.itemsize
-        if waiting >= _UNCONFIRMED:
+        if is_durable and waiting >= _UNCONFIRMED:
             _confirm(file)
             waiting = 0
         if progress is not None:

@@ -50,6 +50,20 @@ def test_a_world_of_a_newer_version_is_refused_and_stays_untouched(world):
     )
 
 
+@pytest.mark.parametrize("version", [None, 0, "1"])
+def test_a_version_that_is_none_counts_as_damage(world, version):
+    edit(world, version=version)
+    refused(world, r"world\.json: its format version is .*, expected 1 to 1\. The file was edited or damaged")
+
+
+def test_a_manifest_that_may_not_be_read_is_not_called_damaged(world):
+    path = world.folder / "world.json"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(WorldStereoError, match=r"world\.json: it cannot be read \(.*\)\. Make the file"):
+        open_world(world.folder)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": "worldstereo-memory"}', "\x00\x01"])
 def test_a_manifest_that_is_none_is_refused_by_name_and_never_overwritten(world, text):
     (world.folder / "world.json").write_text(text)

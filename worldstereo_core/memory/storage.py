@@ -78,7 +78,8 @@ def save_memory(
         "history": list(memory.history),
     }
     metadata = {"format": FORMAT, "version": str(VERSION), "memory": json.dumps(facts)}
-    write_tensors(path, tensors, metadata, progress=progress)
+    # The disk may take its time; a world folder has it confirm all of a clip's files at once.
+    write_tensors(path, tensors, metadata, progress=progress, is_durable=False)
 
 
 def load_memory(path: str | Path) -> GeometricMemory:

@@ -137,7 +137,7 @@ def write_clip(
     save_memory(folder / GROWTH, growth)
     for name, key, tensor in ((LATENTS, "latents", contents.latents), (DEPTH, "depth", contents.depth)):
         if tensor is not None:
-            write_tensors(folder / name, {key: tensor.float()})
+            write_tensors(folder / name, {key: tensor.float()}, is_durable=False)
 
 
 def read_frame(folder: Path, frame: int) -> Tensor:

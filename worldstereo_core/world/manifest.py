@@ -174,13 +174,20 @@ def read_manifest(folder: Path) -> Manifest:
         raise WorldStereoError(
             f"world folder {folder}: it holds no {MANIFEST}, so it is no world folder. Choose another name."
         ) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise WorldStereoError(
+            f"{path}: it cannot be read ({error.strerror or error}). Make the file readable, or give another "
+            "name."
+        ) from error
+    except ValueError as error:
         raise _damaged(path, f"it cannot be read ({error})") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise _damaged(path, f"its format is {found!r}, expected {FORMAT!r}")
     version = content.get("version")
-    if not isinstance(version, int) or version > VERSION:
+    if not isinstance(version, int) or version < 1:
+        raise _damaged(path, f"its format version is {version!r}, expected 1 to {VERSION}")
+    if version > VERSION:
         raise WorldStereoError(
             f"{path}: got format version {version}, expected at most {VERSION}. The world was written by a "
             "newer WorldStereo and stays untouched: update this one, or give another name."
