@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError, check_shape
-from ..geometry.cameras import Cameras, check_cameras, project, unproject
+from ..geometry.cameras import Cameras, check_cameras, project_to_pixels, unproject
 from ..geometry.depth import EdgeMode, depth_edges, has_depth, normals_from_depth
 from ..geometry.point_cloud import Evidence, PointCloud
 from .cells import (
@@ -298,9 +298,6 @@ def _is_seen_through(
         free = torch.where(sky.bool(), torch.inf, free)
     # The nearest surface of 3 x 3 pixels: beside a silhouette or unknown pixels nothing is carved.
     free = -F.max_pool2d(-free[None], 3, stride=1, padding=1)[0]
-    height, width = free.shape
-    xy, z = project(xyz.to(free), camera.K[0], camera.w2c[0])
-    inside = (z > 0) & ((xy >= 0) & (xy < xy.new_tensor([width, height]))).all(-1)
-    column, row = torch.where(inside[:, None], xy, 0.0).long().unbind(-1)
-    limit = free[row.clamp(max=height - 1), column.clamp(max=width - 1)] * (1 - margin) - 2 * cell
+    row, column, z, inside = project_to_pixels(xyz.to(free), camera)
+    limit = free[row, column] * (1 - margin) - 2 * cell
     return (inside & (z < limit)).to(xyz.device)
