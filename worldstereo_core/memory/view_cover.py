@@ -67,7 +67,7 @@ def cover(sight: BankSight, seen: Tensor, penalty: Tensor, most: int) -> Coverag
 
 
 def _lower(gains: Tensor, sight: BankSight, rest: Tensor, penalty: Tensor) -> None:
-    """Bring gains [V], in place, down to what ``rest`` [T, S] leaves to be added, as far as the best needs it.
+    """Bring gains [V], in place, down to what ``rest`` [T, S] leaves, as far as finding the best needs it.
 
     Gains only ever fall from round to round, so a view whose last known one is below the best known now is
     not looked at (lazy greedy, Minoux 1978).
