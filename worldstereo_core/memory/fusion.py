@@ -7,7 +7,7 @@ others with the map it started from, which stays valid.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -32,6 +32,7 @@ from .cells import (
     merge_cells,
     points_to_cells,
     split_cells,
+    split_points,
     unpack_key,
 )
 
@@ -76,18 +77,29 @@ class VoxelMap:
         return cls(cell, MappingProxyType({}))
 
     @classmethod
-    def from_points(cls, points: PointCloud, cell: float) -> VoxelMap:
+    def from_points(
+        cls, points: PointCloud, cell: float, pause: Callable[[], None] | None = None
+    ) -> VoxelMap:
         """Fuse a cloud; clip by clip, so that a cell counts how many clips saw it.
 
         The cloud of a map of the same cell gives that map again: its evidence is taken over. Points that
         share a cell but came apart (merged memories, another cell size) count as the one seen most often.
+
+        Args:
+            pause: called between parts of a large cloud; it may raise to interrupt.
         """
         fused = cls.empty(cell)
         if points.evidence is not None:
-            cells = points_to_cells(points.select(points.evidence.weight > 0), cell)
-            return replace(fused, blocks=MappingProxyType(split_cells(cells)))
-        for clip in points.clip.unique().tolist():
-            fused, _ = fused.add_points(points.select(points.clip == clip))
+            points = points.select(points.evidence.weight > 0)
+        for part in split_points(points, cell):
+            if pause is not None:
+                pause()
+            if part.evidence is not None:
+                blocks = {**fused.blocks, **split_cells(points_to_cells(part, cell))}
+                fused = replace(fused, blocks=MappingProxyType(blocks))
+                continue
+            for clip in part.clip.unique().tolist():
+                fused, _ = fused.add_points(part.select(part.clip == clip))
         return fused
 
     def to(self, device: torch.device | str) -> VoxelMap:
