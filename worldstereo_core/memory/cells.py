@@ -78,7 +78,7 @@ def points_to_cells(points: PointCloud, cell: float) -> Cells:
 
 
 def split_points(points: PointCloud, cell: float) -> Iterator[PointCloud]:
-    """Parts of a cloud, about ``SLAB_POINTS`` each, that share no block of cells; the order within is kept."""
+    """Parts of a cloud, about ``SLAB_POINTS`` each, that share no block of cells; order within is kept."""
     if points.num_points <= SLAB_POINTS:
         yield points
         return
