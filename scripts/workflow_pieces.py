@@ -64,29 +64,12 @@ class Clip:
     nodes: dict[str, Node]
 
 
-def models(graph: Graph, left: int, top: int, kit: Kit) -> tuple[dict[str, Node], Output, Box]:
+def models(graph: Graph, left: int, top: int, kit: Kit) -> tuple[dict[str, Output], Output, Box]:
     """Loaders with the real file names; gives the nodes and the model that clips are sampled with."""
-    chosen = tuple(file for file in (kit.backbone, kit.worldstereo) if file is not None)
-    load = graph.add(
-        "WorldStereo_LoadModel",
-        width=440,
-        backbone=kit.backbone.name if kit.backbone else "none",
-        worldstereo=kit.worldstereo.name,
-        variant=kit.variant,
-        models=chosen,
-    )
-    first, model = [load], load["model"]
-    if kit.lora is not None:
-        style = graph.add(
-            "LoraLoaderModelOnly",
-            title="Style LoRA",
-            width=440,
-            model=model,
-            lora_name=kit.lora.name,
-            strength_model=kit.lora_strength,
-            models=(kit.lora,),
-        )
-        first, model = [load, style], style["MODEL"]
+    if kit.is_laid_over:
+        first, model, control = _laid_over(graph, kit)
+    else:
+        first, model, control = _loaded_whole(graph, kit)
     text = graph.add(
         "CLIPLoader",
         title="Load text encoder",
@@ -101,7 +84,51 @@ def models(graph: Graph, left: int, top: int, kit: Kit) -> tuple[dict[str, Node]
     vae = graph.add("VAELoader", width=440, vae_name=files.VAE.name, models=(files.VAE,))
     moge = graph.add("LoadMoGeModel", width=440, model_name=files.MOGE.name, models=(files.MOGE,))
     box = graph.group("1 · Models", left, top, [first, [text, vision, vae, moge]], BLUE)
-    return {"load": load, "text": text, "vision": vision, "vae": vae, "moge": moge}, model, box
+    given = {
+        "control": control,
+        "text": text["CLIP"],
+        "vision": vision["CLIP_VISION"],
+        "vae": vae["VAE"],
+        "moge": moge["MOGE_MODEL"],
+    }
+    return given, model, box
+
+
+def _loaded_whole(graph: Graph, kit: Kit) -> tuple[list[Node], Output, Output]:
+    """One node loads backbone and WorldStereo file; a LoRA follows it."""
+    load = graph.add(
+        "WorldStereo_LoadModel",
+        width=440,
+        backbone=kit.backbone.name if kit.backbone else "none",
+        worldstereo=kit.worldstereo.name,
+        variant=kit.variant,
+        models=tuple(file for file in (kit.backbone, kit.worldstereo) if file is not None),
+    )
+    loras = _lora(graph, kit, load["model"])
+    return [load, *loras], (loras[-1]["MODEL"] if loras else load["model"]), load["control"]
+
+
+def _laid_over(graph: Graph, kit: Kit) -> tuple[list[Node], Output, Output]:
+    """Core loads the backbone, a LoRA follows, and the WorldStereo file is laid over both."""
+    assert kit.backbone is not None
+    load = graph.add("UNETLoader", width=440, unet_name=kit.backbone.name, models=(kit.backbone,))
+    loras = _lora(graph, kit, load["MODEL"])
+    model = loras[-1]["MODEL"] if loras else load["MODEL"]
+    apply = graph.add(
+        "WorldStereo_ApplyWeights",
+        width=440,
+        model=model,
+        worldstereo=kit.worldstereo.name,
+        models=(kit.worldstereo,),
+    )
+    return [load, *loras, apply], apply["model"], apply["control"]
+
+
+def _lora(graph: Graph, kit: Kit, model: Output) -> list[Node]:
+    if kit.lora is None:
+        return []
+    settings = {"lora_name": kit.lora.name, "strength_model": kit.lora_strength, "models": (kit.lora,)}
+    return [graph.add("LoraLoaderModelOnly", title="Style LoRA", width=440, model=model, **settings)]
 
 
 def picture(graph: Graph, left: int, top: int, moge: Output) -> Source:
@@ -147,6 +174,7 @@ def clip(
     *,
     number: str,
     name: str,
+    extra: str = "",
 ) -> Clip:
     """One clip, from the camera move to the video file: three groups from left to right.
 
@@ -155,6 +183,8 @@ def clip(
         moves: nodes of the camera move; the first one gives the trajectory.
         number: what the group titles begin with.
         name: the video's file name.
+        extra: "early look" adds a node that shows the clip roughly, before the sampler; "draft" starts
+            from the render instead of noise.
     """
     kit = shared.kit
     track = moves[0]["trajectory"]
@@ -203,6 +233,29 @@ def clip(
         control=shared.control,
         condition=control["condition"],
     )
+    second, latent = [apply], image["latent"]
+    if extra == "early look":
+        early = graph.add(
+            "WorldStereo_LookEarly",
+            title="Early look: one step, half the size",
+            height=460,
+            model=apply["model"],
+            positive=image["positive"],
+            negative=image["negative"],
+            latent=image["latent"],
+            vae=shared.vae,
+            seed=1024,
+            size="half",
+        )
+        second.append(early)
+    elif extra == "draft":
+        draft = graph.add(
+            "WorldStereo_EncodeKeyframes",
+            title="The render as a draft",
+            images=render["render"],
+            vae=shared.vae,
+        )
+        second, latent = [apply, draft], draft["latent"]
     sample = graph.add(
         "SamplerCustom",
         width=320,
@@ -211,7 +264,7 @@ def clip(
         negative=image["negative"],
         sampler=shared.sampling.sampler,
         sigmas=shared.sampling.sigmas,
-        latent_image=image["latent"],
+        latent_image=latent,
         cfg=shared.sampling.cfg,
         noise_seed=1024,
     )
@@ -219,7 +272,7 @@ def clip(
         f"{number} · Encode and sample",
         box.right + SPACE,
         top,
-        [[vision, image, control], [apply, sample]],
+        [[vision, image, control], [*second, sample]],
         RED,
     )
     split = [] if kit.makes_video else [graph.add("WorldStereo_SplitKeyframes", width=420)]
@@ -235,7 +288,7 @@ def clip(
     end = graph.group(
         f"{number} · Clip: {length}", middle.right + SPACE, top, [[*split, decode, video], [save]], TEAL
     )
-    nodes = {"move": moves[0], "sample": sample, "save": save}
+    nodes = {"move": moves[0], "render": render, "sample": sample, "save": save}
     return Clip(decode["IMAGE"], track, (box, middle, end), nodes)
 
 
@@ -290,19 +343,19 @@ def beginning(
     readme = graph.group("Read me", 0, 0, [[start_note, files_note]], GREY)
     left = readme.right + SPACE
     loaded, model, loaders = models(graph, left, 0, kit)
-    source = world(graph, left, loaders.bottom + SPACE, loaded["moge"]["MOGE_MODEL"])
+    source = world(graph, left, loaders.bottom + SPACE, loaded["moge"])
     positive, negative, sampling, words = prompt(
-        graph, left, source.box.bottom + SPACE, loaded["text"]["CLIP"], kit
+        graph, left, source.box.bottom + SPACE, loaded["text"], kit
     )
     graph.align([readme, words])
     source.nodes["prompt"] = positive
     shared = Shared(
         kit,
         model,
-        loaded["load"]["control"],
-        loaded["vae"]["VAE"],
-        loaded["vision"]["CLIP_VISION"],
-        loaded["moge"]["MOGE_MODEL"],
+        loaded["control"],
+        loaded["vae"],
+        loaded["vision"],
+        loaded["moge"],
         positive["CONDITIONING"],
         negative["CONDITIONING"],
         sampling,
@@ -310,11 +363,16 @@ def beginning(
     return shared, source, graph.align([loaders, source.box, words], right=True)
 
 
-def first_clip(graph: Graph, kit: Kit, text: str, move: Mapping[str, Any] = ORBIT_RIGHT) -> Clip:
-    """A whole template of one clip from one picture."""
+def first_clip(
+    graph: Graph, kit: Kit, text: str, move: Mapping[str, Any] = ORBIT_RIGHT, extra: str = ""
+) -> Clip:
+    """A whole template of one clip from one picture; `extra` as for `clip`."""
     shared, source, edge = beginning(graph, kit, text)
     moves = [move_node(graph, source.memory, kit, move)]
-    made = clip(graph, edge + SPACE, 0, shared, source.start, source.memory, moves, number="4", name="clip")
+    left, start = edge + SPACE, source.start
+    made = clip(
+        graph, left, 0, shared, start, source.memory, moves, number="4", name="clip", extra=extra
+    )
     made.nodes.update(source.nodes)
     if not kit.makes_video:
         interpolation(graph, made.boxes[1].left, graph.align(made.boxes) + SPACE, made.images)
@@ -333,6 +391,7 @@ def grow(graph: Graph, shared: Shared, memory: Output, made: Clip) -> tuple[list
         images=made.images,
         trajectory=made.trajectory,
         geometry=depth["moge_geometry"],
+        alignment="robust",
     )
     return [depth, update], update["memory"]
 
