@@ -73,7 +73,7 @@ def write_las(
             rows["intensity"] = (part.confidence.clamp(0, 1) * 65535).round().numpy()
             rows["returns"] = _ONE_RETURN
             rows["source"] = part.clip.clamp(0, 65535).numpy()
-            file.write(rows.view(np.uint8))
+            file.write(rows.tobytes())
             if progress is not None:
                 progress(first + len(rows), count)
 

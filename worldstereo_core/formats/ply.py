@@ -104,7 +104,7 @@ def _write(
     written = 0
     for rows in _rows(cloud, np.dtype(fields), up_axis, scale):
         if binary:
-            file.write(rows.view(np.uint8))
+            file.write(rows.tobytes())
         else:
             formats = ["%.9g" if kind == "<f4" else "%d" for _, kind in fields]
             np.savetxt(file, rows, fmt=formats)

@@ -59,7 +59,7 @@ def write_points_glb(
         file.write(struct.pack("<II", size, _BIN))
         for number, (name, _, _) in enumerate(kinds):
             for done, rows in _rows(cloud, name, scale):
-                file.write(np.ascontiguousarray(rows).view(np.uint8))
+                file.write(rows.tobytes())
                 if progress is not None:
                     progress(number * count + done, len(kinds) * count)
 

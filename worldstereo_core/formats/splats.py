@@ -108,7 +108,7 @@ def write_splat_ply(
             rows[:, 9] = logit
             rows[:, 10:13] = part.log_scale
             rows[:, 13:17] = part.wxyz
-            file.write(rows.numpy().astype("<f4", copy=False).view(np.uint8))
+            file.write(rows.numpy().astype("<f4", copy=False).tobytes())
             _report(progress, done, count)
 
 
@@ -144,7 +144,7 @@ def write_spz(
         file.write(SPZ_HEADER.pack(SPZ_MAGIC, SPZ_VERSION, count, 0, places, 0, 0))
         for number, encode in enumerate(parts):
             for done, part in _parts(splats, up_axis, scale):
-                file.write(np.ascontiguousarray(encode(part)).tobytes())
+                file.write(encode(part).tobytes())
                 _report(progress, number * count + done, len(parts) * count)
 
 

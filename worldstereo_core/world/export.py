@@ -166,7 +166,7 @@ def export_world(
 
 
 def write_previews(base: Path, written: ExportedWorld, progress: Progress | None = None) -> tuple[Path, Path]:
-    """Points and splats as ComfyUI's viewers show them upright: ``<base>_points.ply``, ``<base>_splats.ply``."""
+    """Points and splats that ComfyUI shows upright: ``<base>_points.ply`` and ``<base>_splats.ply``."""
     points, splats = (base.with_name(f"{base.name}_{kind}.ply") for kind in ("points", "splats"))
     write_ply(points, written.cloud, up_axis=COMFYUI_POINTS.axes, progress=_slice(progress, 0, 2))
     write_splat_ply(splats, written.splats, up_axis=COMFYUI_SPLATS.axes, progress=_slice(progress, 1, 2))

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import __version__
+from ..formats.point_axes import UpAxis
 from ..geometry.point_cloud import PointCloud
 from ..geometry.trajectory import Trajectory
 from ..memory.memory import GeometricMemory
@@ -36,7 +37,7 @@ def describe_scene(
         files: names relative to it.
     """
     chosen = TARGETS[target]
-    axes = {file.name: file.axes for file in chosen.files}
+    axes: dict[str, UpAxis] = {file.name: file.axes for file in chosen.files}
     summary = memory.summary()
     entries: list[dict[str, Any]] = []
     for name in files:
