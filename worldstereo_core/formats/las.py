@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from ..atomic import replace_when_done
 from ..checks import WorldStereoError
@@ -50,8 +51,9 @@ def write_las(
     count = cloud.num_points
     if not 0 < count < 2**32:
         raise WorldStereoError(f"points: got {count:,}, expected 1 to 4,294,967,295 for LAS.")
-    corners = [turned(edge[None].cpu(), up_axis)[0].double() * scale for edge in _bounds(cloud)]
-    low, high = (np.minimum(*corners), np.maximum(*corners))
+    corners = torch.stack([cloud.xyz.amin(0), cloud.xyz.amax(0)]).cpu()
+    corners = turned(corners, up_axis).double() * scale
+    low, high = corners.amin(0), corners.amax(0)
     # Positions are whole steps of this power of ten, as fine as 32 bits allow.
     step = 10.0 ** math.ceil(math.log10(max(float((high - low).max()), 1e-9) / 2e9))
     header = HEADER.pack(
@@ -76,7 +78,3 @@ def write_las(
             file.write(rows.tobytes())
             if progress is not None:
                 progress(first + len(rows), count)
-
-
-def _bounds(cloud: PointCloud) -> tuple:
-    return cloud.xyz.amin(0), cloud.xyz.amax(0)
