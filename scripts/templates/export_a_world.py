@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import workflow_pieces as pieces
-from ..thumbnail_scene import GOLD, TEAL, Image, Scene
+from ..thumbnail_scene import TEAL, Image, Scene
 from ..workflow_graph import Graph
 
 SPACE = pieces.SPACE
@@ -78,4 +78,4 @@ def describe(graph: Graph) -> None:
 
 def thumbnail(scene: Scene) -> Image:
     there = scene.move("orbit right", 45.0)
-    return scene.overview([(there, TEAL), (scene.move("dolly in", start=there), GOLD)], eye=(3.2, -4.2, -4.2))
+    return scene.overview([(there, TEAL)], eye=(3.2, -4.2, -4.2))
