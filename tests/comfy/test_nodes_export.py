@@ -51,7 +51,7 @@ def test_every_target_is_written_by_one_prompt(comfy_server):
 
 def test_core_shows_the_files_and_reads_the_splats(comfy_server, comfyui):
     picture().save(comfy_server.base / "input" / "picture.png")
-    viewer = {"viewport_state": {}, "width": 64, "height": 64}
+    viewer = {"viewport_state": {"camera_info": None}, "width": 64, "height": 64}
     run = comfy_server.run(
         prompt(
             {
