@@ -23,7 +23,14 @@ BYPASSED = 4
 TITLE, SLOT, WIDGET = 30, 20, 24
 GAP = 56  # Nodes 2.0 draws some nodes up to 48 taller
 GROUP_MARGIN, GROUP_TITLE = 20, 40
+# Room for what a node says about its last run (web/dist/worldstereo.js), pixels.
 TEXT_ROOM = 60
+LONG_TEXT_ROOM = {
+    "WorldStereo_LoadModel": 140,
+    "WorldStereo_ApplyWeights": 140,
+    "WorldStereo_UpdateMemory": 120,
+    "WorldStereo_LoadTrajectory": 120,
+}
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,8 @@ class Node:
         return self.width, height + (WIDGET * widgets + 8 if widgets else 0) + self._text_room()
 
     def _text_room(self) -> int:
-        """Room for what the node says about its last run (web/dist/worldstereo.js)."""
-        return TEXT_ROOM if self.type.startswith("WorldStereo_") and self.schema.get("output_node") else 0
+        speaks = self.type.startswith("WorldStereo_") and self.schema.get("output_node")
+        return LONG_TEXT_ROOM.get(self.type, TEXT_ROOM if speaks else 0)
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,7 @@ def models(graph: Graph, left: int, top: int, kit: Kit) -> tuple[dict[str, Node]
         variant=kit.variant,
         models=chosen,
     )
-    report = graph.add(
-        "PreviewAny", title="What the loader found", width=440, height=220, source=load["report"]
-    )
-    first, model = [load, report], load["model"]
+    first, model = [load], load["model"]
     if kit.lora is not None:
         style = graph.add(
             "LoraLoaderModelOnly",
@@ -89,7 +86,7 @@ def models(graph: Graph, left: int, top: int, kit: Kit) -> tuple[dict[str, Node]
             strength_model=kit.lora_strength,
             models=(kit.lora,),
         )
-        first, model = [load, style, report], style["MODEL"]
+        first, model = [load, style], style["MODEL"]
     text = graph.add(
         "CLIPLoader",
         title="Load text encoder",
@@ -337,8 +334,7 @@ def grow(graph: Graph, shared: Shared, memory: Output, made: Clip) -> tuple[list
         trajectory=made.trajectory,
         geometry=depth["moge_geometry"],
     )
-    report = graph.add("PreviewAny", title="What was added", width=400, height=160, source=update["report"])
-    return [depth, update, report], update["memory"]
+    return [depth, update], update["memory"]
 
 
 def save_world(graph: Graph, left: int, top: int, memory: Output, *, number: str) -> Box:

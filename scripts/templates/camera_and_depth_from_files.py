@@ -51,9 +51,6 @@ def files(graph: Graph, left: int, top: int, moge: Output) -> Source:
 def describe(graph: Graph) -> None:
     shared, source, edge = pieces.beginning(graph, kits.MEMORY_DMD, TEXT, files)
     load = graph.add("WorldStereo_LoadTrajectory", width=340, file="camera.json")
-    load_report = graph.add(
-        "PreviewAny", title="What the camera file says", width=340, height=140, source=load["report"]
-    )
     save = graph.add("WorldStereo_SaveTrajectory", width=340, trajectory=load["trajectory"], format="blender")
     made = pieces.clip(
         graph,
@@ -62,7 +59,7 @@ def describe(graph: Graph) -> None:
         shared,
         source.start,
         source.memory,
-        [load, load_report, save],
+        [load, save],
         number="4",
         name="clip",
     )

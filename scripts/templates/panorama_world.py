@@ -53,13 +53,10 @@ def panorama(graph: Graph, left: int, top: int, moge: Output) -> Source:
         image=scale["IMAGE"],
         geometry=depth["moge_geometry"],
     )
-    memory.width = 360
+    memory.width, memory.height = 360, 520
     view = graph.add("WorldStereo_CropPanorama", title="Where to look", image=scale["IMAGE"])
-    view.width = 360
-    shown = graph.add(
-        "PreviewImage", title="The clip starts here", width=360, height=280, images=view["image"]
-    )
-    columns = [[load, scale, view], [depth, memory, shown]]
+    view.width, view.height = 360, 440
+    columns = [[load, scale, view], [depth, memory]]
     box = graph.group("2 · Panorama to point cloud", left, top, columns, pieces.GREEN)
     return Source(view["image"], memory["memory"], box, {"view": view})
 

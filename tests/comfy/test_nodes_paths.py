@@ -77,7 +77,7 @@ def test_every_edit_does_what_it_says(run_in_comfy):
 @current
 def test_checks_warn_and_stop(run_in_comfy):
     facts = run_in_comfy(CHECKS, "checks")
-    assert facts["good"][1] and "Warning" not in facts["good"][0]
+    assert facts["good"][1] and "Warning:" not in facts["good"][0]
     assert not facts["into"][1] and "Collision: frame" in facts["into"][0]
     assert "Too fast: frames 1 to 2" in facts["fast"]
     assert facts["allowed"]

@@ -64,7 +64,7 @@ def test_a_template_of_one_clip_makes_a_video_of_its_frames(server, name):
 def test_the_report_says_what_was_loaded(server):
     for name, word in (("one_clip_from_one_image", "memory-dmd"), ("camera_only_from_one_image", "camera")):
         prompt = small_prompt(server, read_workflow(name))
-        assert word in server.run(prompt).outputs[node_of(prompt, "PreviewAny")]["text"][0]
+        assert word in server.run(prompt).outputs[node_of(prompt, "WorldStereo_LoadModel")]["text"][0]
 
 
 def test_two_clips_grow_the_memory_and_write_a_point_cloud(server):

@@ -197,7 +197,8 @@ def test_no_overlap_at_all_is_said_and_without_alignment_the_clip_just_joins(fus
         with pytest.raises(WorldStereoError, match=r"share 0 of 1728 pixels, expected at least"):
             start().update(frames, away, depths, align_scale=True, alignment=alignment, **settings)
     grown, report = start().update(frames, away, depths, **settings)
-    assert report.residuals == (None, None, None) and report.num_points > 1000
+    # The clip's later frames overlap with its first, which has joined by then.
+    assert report.residuals[0] is None and report.num_points > 1000
     assert "no overlap" in report.table and torch.isfinite(grown.points.xyz).all()
 
 

@@ -122,6 +122,7 @@ def test_the_speed_limit_is_that_of_the_released_paths(count: int, amount: float
     assert any(line.startswith("Too fast") for line in check.warnings) is is_fast
 
 
+@pytest.mark.shared
 def test_the_released_paths_pass_their_own_limits(kitchen_dir):
     from worldstereo_core.formats.camera_json import read_camera_json
 

@@ -263,6 +263,16 @@ def test_a_moved_camera_contracts_far_points_near_where_the_input_image_put_them
     assert contracted.max() < 20
 
 
+def test_what_a_camera_that_walked_far_sees_nearby_stays_where_it_is():
+    memory = origin_and_limit(10.0)
+    walked = rotated(0, 40.0)
+    near = contract_far_from_origin(torch.full((H, W), 4.0), walked, memory.views[0], 10.0)
+    assert_close(near, torch.full((H, W), 4.0))
+    # Far from it as well as from the input camera: contracted as ever.
+    far = contract_far_from_origin(torch.full((H, W), 60.0), walked, memory.views[0], 10.0)
+    assert far.max() < 20.0
+
+
 def test_points_behind_the_input_camera_are_contracted_too():
     memory = origin_and_limit(10.0)
     contracted = contract_far_from_origin(torch.full((H, W), 1e4), rotated(180), memory.views[0], 10.0)

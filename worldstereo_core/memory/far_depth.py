@@ -39,14 +39,15 @@ def contraction_factor(reach: Tensor, limit: float) -> Tensor:
 
 
 def is_within_limit(depth: Tensor, camera: Cameras, origin: View, limit: float) -> Tensor:
-    """[H, W] pixels whose memory depth is not contracted, so that it can be compared with an estimate."""
+    """[H, W] pixels whose depth would not be contracted, so that memory and estimate can be compared."""
     return _reach_of_depth(depth, camera, origin) <= limit
 
 
-def reach_from(origin: View, world: Tensor) -> Tensor:
-    """[...] how far world points [..., 3] are from the origin view's camera by the cube rule."""
+def reach_from(origin: View, world: Tensor, eye: Tensor | None = None) -> Tensor:
+    """[...] how far world points [..., 3] are from the origin view's camera or an eye [3], by its cube."""
     K, w2c = origin.K, origin.w2c.to(world)
-    x, y, z = (world @ w2c[:3, :3].mT + w2c[:3, 3]).abs().unbind(-1)
+    moved = w2c[:3, 3] if eye is None else -(w2c[:3, :3] @ eye.to(world))
+    x, y, z = (world @ w2c[:3, :3].mT + moved).abs().unbind(-1)
     # Inside the origin's picture its own z must win, also if it is wider than a cube's face.
     half_width = max(1.0, float(torch.maximum(K[0, 2], origin.width - K[0, 2]) / K[0, 0]))
     half_height = max(1.0, float(torch.maximum(K[1, 2], origin.height - K[1, 2]) / K[1, 1]))
@@ -55,4 +56,5 @@ def reach_from(origin: View, world: Tensor) -> Tensor:
 
 def _reach_of_depth(depth: Tensor, camera: Cameras, origin: View) -> Tensor:
     """[H, W] reach of each pixel's point; NaN: no data."""
-    return reach_from(origin, unproject(depth[None], camera.K, camera.w2c)[0])
+    world = unproject(depth[None], camera.K, camera.w2c)[0]
+    return torch.minimum(reach_from(origin, world), reach_from(origin, world, camera.centers[0]))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import comfy.clip_vision
+import comfy.model_patcher
 import comfy.sd
 import torch
 
@@ -51,7 +52,10 @@ class DepthEstimator:
 
     load_device = torch.device("cpu")
     dtype = torch.float32
-    patcher = None
+
+    def __init__(self) -> None:
+        # Panorama inference asks for the model to be loaded; there is nothing to load.
+        self.patcher = comfy.model_patcher.ModelPatcher(torch.nn.Module(), self.load_device, self.load_device)
 
     def infer(self, image: torch.Tensor, **kwargs: Any) -> dict[str, torch.Tensor]:
         from . import moge_geometry
