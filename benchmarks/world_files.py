@@ -4,7 +4,8 @@
 
 Each writer runs in a process of its own; memory is its peak above the loaded cloud. The plain writers are
 what a script would use: plyfile for binary PLY, numpy.savetxt for text. Text is slow and plyfile needs much
-memory, so they get fewer points, and the table gives seconds per million. Linux only. Writes benchmarks/results/world_files.md.
+memory, so they get fewer points, and the table gives seconds per million. Linux only.
+Writes benchmarks/results/world_files.md.
 """
 
 from __future__ import annotations

@@ -114,21 +114,22 @@ def _write(
 
 
 def _rows(cloud: PointCloud, layout: np.dtype, up_axis: UpAxis, scale: float) -> Iterator[np.ndarray]:
-    # Neighbouring columns are filled as one, which is several times as fast.
-    has_confidence, has_normal = (name in (layout.names or ()) for name in ("confidence", "nx"))
-    fields = [("xyz", "<f4", 3), *([("normal", "<f4", 3)] if has_normal else []), ("rgb", "u1", 3)]
-    grouped = np.dtype([*fields, *([("confidence", "<f4")] if has_confidence else []), ("clip", "<i4")])
     for first in range(0, cloud.num_points, CHUNK):
         part = cloud.select(slice(first, first + CHUNK)).to("cpu")
-        rows = np.empty(part.num_points, grouped)
-        rows["xyz"] = turned(part.xyz, up_axis).mul_(scale).numpy()
-        rows["rgb"] = to_levels(part.rgb).numpy()
-        rows["clip"] = part.clip.numpy()
+        vectors = {
+            ("x", "y", "z"): turned(part.xyz, up_axis) * scale,
+            ("red", "green", "blue"): to_levels(part.rgb),
+        }
         if part.normal is not None:
-            rows["normal"] = turned(part.normal, up_axis).numpy()
-        if has_confidence:
+            vectors["nx", "ny", "nz"] = turned(part.normal, up_axis)
+        rows = np.empty(part.num_points, layout)
+        for names, values in vectors.items():
+            for name, column in zip(names, values.unbind(-1), strict=True):
+                rows[name] = column.numpy()
+        rows["clip"] = part.clip.numpy()
+        if "confidence" in (layout.names or ()):
             rows["confidence"] = part.confidence.numpy()
-        yield rows.view(layout)
+        yield rows
 
 
 def to_levels(rgb: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ BITS = 21
 _CHUNK = 2**17
 
 
-def local_spacing(xyz: Tensor) -> Tensor:
+def local_spacing(xyz: Tensor, progress: Callable[[int, int], None] | None = None) -> Tensor:
     """Distance from each point to its neighbours: the root mean square of the three nearest.
 
     Neighbours are looked for along a space-filling curve (Morton order), so the result is exact or a little
@@ -23,6 +25,7 @@ def local_spacing(xyz: Tensor) -> Tensor:
 
     Args:
         xyz: [N, 3], any length unit.
+        progress: called with (steps done, steps in all); it may raise to stop.
 
     Returns:
         [N] float32 in the same unit, above 0 and at most 20 times the median.
@@ -30,7 +33,7 @@ def local_spacing(xyz: Tensor) -> Tensor:
     Raises: WorldStereoError if fewer than two places are different.
     """
     # A curve jumps at the faces of its cubes; there the other, whose cubes lie elsewhere, does not.
-    found = torch.fmin(_along_curve(xyz, 0.0), _along_curve(xyz, 1 / 3))
+    found = torch.fmin(_along_curve(xyz, 0.0, 0, progress), _along_curve(xyz, 1 / 3, 1, progress))
     known = found[torch.isfinite(found)]
     if len(known) == 0:
         raise WorldStereoError(
@@ -41,7 +44,7 @@ def local_spacing(xyz: Tensor) -> Tensor:
     return torch.where(torch.isfinite(found), found, median).clamp_(max=LARGEST * median)
 
 
-def _along_curve(xyz: Tensor, shift: float) -> Tensor:
+def _along_curve(xyz: Tensor, shift: float, turn: int, progress: Callable[[int, int], None] | None) -> Tensor:
     """[N] spacing from neighbours along one curve; NaN for points that have none."""
     order = _morton_codes(xyz, shift).argsort()
     placed = xyz[order]
@@ -50,15 +53,21 @@ def _along_curve(xyz: Tensor, shift: float) -> Tensor:
     found = xyz.new_empty(count)
     for first in range(0, count, _CHUNK):
         here = torch.arange(first, min(first + _CHUNK, count), device=xyz.device)
-        squares = xyz.new_empty(len(here), len(steps))
-        for column, step in enumerate(steps):
+        nearest = xyz.new_full((NEIGHBOURS, len(here)), torch.inf)
+        for step in steps:
             other = here + step
             is_there = (other >= 0) & (other < count)
             apart = (placed[here] - placed[other.clamp_(0, count - 1)]).square().sum(-1)
-            squares[:, column] = torch.where(is_there & (apart > 0), apart, torch.inf)
-        nearest = squares.topk(NEIGHBOURS, dim=1, largest=False).values
+            apart = torch.where(is_there & (apart > 0), apart, torch.inf)
+            for place in range(NEIGHBOURS):  # keeps the smallest, in order
+                nearest[place], apart = (
+                    torch.minimum(nearest[place], apart),
+                    torch.maximum(nearest[place], apart),
+                )
         is_found = torch.isfinite(nearest)
-        found[here] = (torch.where(is_found, nearest, 0).sum(1) / is_found.sum(1)).sqrt()
+        found[here] = (torch.where(is_found, nearest, 0).sum(0) / is_found.sum(0)).sqrt()
+        if progress is not None:
+            progress(turn * count + first + len(here), 2 * count)
     spacing = torch.empty_like(found)
     spacing[order] = found
     return spacing

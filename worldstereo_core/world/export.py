@@ -140,7 +140,8 @@ def export_world(
         check_shape("images", frames, ("T", 3, "H", "W"))
     if folder.exists():
         check_replaceable(folder, is_replaced)
-    splats = make_splats(cloud, settings.splat_size)
+    splats = make_splats(cloud, settings.splat_size, _slice(progress, 0, 2))
+    progress = _second_half(progress)
     stages = _stages(target, memory, settings, splats, trajectory, frames)
     notes: list[str] = []
     try:
@@ -247,9 +248,16 @@ def _slice(progress: Progress | None, number: int, count: int) -> Progress:
     return report
 
 
-def make_splats(cloud: PointCloud, size: float) -> Splats:
+def _second_half(progress: Progress | None) -> Progress | None:
+    """Progress of the files, after the sizes of the splats."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(total + done, 2 * total)
+
+
+def make_splats(cloud: PointCloud, size: float, progress: Progress | None = None) -> Splats:
     """Splats as large as the points around each leave room, times ``size``."""
-    return Splats(cloud, local_spacing(cloud.xyz) * size)
+    return Splats(cloud, local_spacing(cloud.xyz, progress) * size)
 
 
 def _part_stage(file: PartFile, splats: Splats, scale: float, has_confidence: bool) -> Stage:
