@@ -41,11 +41,14 @@ def replace_when_done(path: str | os.PathLike[str], is_durable: bool = False) ->
 
 
 @contextmanager
-def folder_when_done(path: str | os.PathLike[str], is_replaced: bool = False) -> Iterator[Path]:
+def folder_when_done(
+    path: str | os.PathLike[str], is_replaced: bool = False, is_durable: bool = False
+) -> Iterator[Path]:
     """Yield a temporary folder beside the target; rename it to the target if the block ends without an error.
 
     Args:
         is_replaced: a folder of that name gives way, as a whole, once the new one is complete.
+        is_durable: have the disk confirm every file before the rename and the rename before returning.
 
     Raises: WorldStereoError if the target exists already and is not to be replaced, or its own folder does
     not exist.
@@ -60,6 +63,11 @@ def folder_when_done(path: str | os.PathLike[str], is_replaced: bool = False) ->
     temporary.mkdir()
     try:
         yield temporary
+        if is_durable:
+            for parent, _, files in os.walk(temporary, topdown=False):
+                for name in files:
+                    flush_file(Path(parent) / name)
+                flush_folder(Path(parent))
         if target.exists() and is_replaced:
             os.rename(target, old)
         try:
@@ -68,6 +76,8 @@ def folder_when_done(path: str | os.PathLike[str], is_replaced: bool = False) ->
             if old.exists():
                 os.rename(old, target)
             raise
+        if is_durable:
+            flush_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if target.exists():
