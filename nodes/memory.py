@@ -131,6 +131,7 @@ class CreateMemory(io.ComfyNode):
             edge_threshold=edge_threshold,
             far_contraction=far_contraction,
             edge_mode=edge_mode,
+            confidence=None if estimate.confidence is None else estimate.confidence[0],
         )
         return io.NodeOutput(memory, memory.summary().text)
 
