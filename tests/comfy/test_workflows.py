@@ -67,7 +67,9 @@ def test_a_template_without_a_model_runs_and_every_node_of_it_speaks(server, nam
     workflow = read_workflow(name)
     run = server.run(small_prompt(server, workflow))
     schemas = server.object_info()
-    speaking = {str(node["id"]) for node in workflow["nodes"] if schemas.get(node["type"], {}).get("output_node")}
+    speaking = {
+        str(node["id"]) for node in workflow["nodes"] if schemas.get(node["type"], {}).get("output_node")
+    }
     assert speaking and speaking <= set(run.outputs)
 
 
