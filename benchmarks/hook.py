@@ -229,9 +229,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--ffn", type=int, default=1730, help="feed-forward width, multiple of 5")
     parser.add_argument("--frames", type=int, default=21, help="key frames")
-    parser.add_argument(
-        "--sizes", nargs="+", default=["12x20", "18x30", "24x40"], help="latent rows x columns"
-    )
+    parser.add_argument("--sizes", nargs="+", default=["6x8", "8x12", "12x20"], help="latent rows x columns")
     parser.add_argument("--references", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--weight-dtype", default="fp32", help="as on Load WorldStereo Model")

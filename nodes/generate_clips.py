@@ -292,12 +292,15 @@ class GenerateClips(io.ComfyNode):
             keep_locked(world.folder, still_running())
             world = world.reload()
             plan = plan_clips(world, key_paths, settings)
-        world, said = resolve_changes(world, plan, if_changed)
-        if said:
-            logger.warning("WorldStereo: %s", said)
-            plan = plan_clips(world, key_paths, settings)
+        # Decided once for the whole list, by the first node of the loop.
+        if not world.remarks:
+            world, said = resolve_changes(world, plan, if_changed)
+            if said:
+                logger.warning("WorldStereo: %s", said)
+                world = replace(world, remarks=(said,))
+                plan = plan_clips(world, key_paths, settings)
         if plan.next_slot is None:
-            return _finished(world, len(paths), said)
+            return _finished(world, len(paths))
         check_starts(world, key_paths)
         slot = plan.next_slot
         start = find_start(world, key_paths, slot)
@@ -341,7 +344,7 @@ class GenerateClips(io.ComfyNode):
             take_seed(world, seed, slot),
             settings,
         )
-        # The rest of the list, once this clip is saved. What has changed was decided above, for all of it.
+        # The rest of the list, once this clip is saved.
         rest = graph.node(
             "WorldStereo_GenerateClips",
             world=saved.out(0),
@@ -354,7 +357,7 @@ class GenerateClips(io.ComfyNode):
         return io.NodeOutput(*(rest.out(index) for index in range(4)), expand=graph.finalize())
 
 
-def _finished(world: World, count: int, said: str) -> io.NodeOutput:
+def _finished(world: World, count: int) -> io.NodeOutput:
     records = sorted(
         (record for record in world.manifest.present if record.slot is not None and record.slot <= count),
         key=lambda record: record.slot or 0,
@@ -364,6 +367,7 @@ def _finished(world: World, count: int, said: str) -> io.NodeOutput:
     for done, record in enumerate(records):
         clips.append((record, world.frames(record.clip)))
         progress(done + 1, len(records))
-    report = "\n".join(part for part in (said, world.text) if part)
+    report = "\n".join((*world.remarks, world.text))
     memory = world.memory(node_progress())
+    world = replace(world, remarks=())
     return io.NodeOutput(world, memory, to_image(joined_frames(clips)), report, ui={"text": (report,)})

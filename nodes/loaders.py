@@ -148,6 +148,7 @@ class LoadModel(io.ComfyNode):
             model_path(MODEL_FOLDER, worldstereo, "worldstereo"),
             weight_dtype,
             overrides=_overrides(variant, reference_update),
+            progress=node_progress(),
         )
         return io.NodeOutput(loaded.model, loaded.control, loaded.report, ui={"text": (loaded.report,)})
 

@@ -14,6 +14,7 @@ from ..worldstereo_core.memory.memory import GeometricMemory, initialise_memory
 from ..worldstereo_core.memory.pictures import draw_memory
 from ..worldstereo_core.memory.statistics import memory_statistics
 from ..worldstereo_core.memory.storage import load_memory, save_memory
+from ..worldstereo_core.tensor_writer import saying_why_not
 from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .images import one_mask, one_picture
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket
@@ -194,7 +195,8 @@ class SaveMemory(io.ComfyNode):
     @classmethod
     def execute(cls, memory: GeometricMemory, filename_prefix: str = "worldstereo/memory") -> io.NodeOutput:
         path, name = output_path(filename_prefix, ".safetensors")
-        save_memory(path, memory)
+        with saying_why_not(f"filename_prefix: {path.name}"):
+            save_memory(path, memory, node_progress())
         summary = memory.summary()
         text = f"{summary.num_points:,} points and {summary.num_views} views in {name}"
         return io.NodeOutput(name, ui={"text": (text,), "files": (saved_result(path),)})

@@ -108,7 +108,7 @@ def first_view(memory: GeometricMemory | None, input_name: str) -> FirstView:
             f"memory: its first picture ({view.name}) has no depth, but {input_name} needs it. Wire a memory "
             "that Create Geometric Memory made."
         )
-    camera = Cameras(view.w2c[None], view.K[None], view.height, view.width)
+    camera = view.camera
     return FirstView(camera, view.depth, view.picture, memory.median_depth, memory.points)
 
 

@@ -18,6 +18,7 @@ CORE = ROOT / "worldstereo_core"
 LEVELS = (
     ("checks",),
     ("atomic",),
+    ("tensor_writer",),
     ("geometry",),
     ("sizes",),
     ("formats", "memory", "schedule", "unipc"),

@@ -133,6 +133,14 @@ def test_a_clip_of_another_width_is_refused(run_in_comfy):
         run_in_comfy("loader_checks.py", "clip_of_another_width")
 
 
+def test_weights_are_converted_one_by_one_and_a_cancel_stops_between_them(check):
+    found = check("converted_one_by_one")
+    total = found["seen"][-1][1]
+    assert found["seen"] == [[done, total] for done in range(1, total + 1)] and total > 50
+    assert found["stopped after"] == [[1, total]]
+    assert found["nothing to convert"] == []
+
+
 def test_on_an_fp8_backbone_default_rounds_nothing_and_fp8_rounds_all(check, tmp_path):
     fp8, exact = "float8_e4m3fn", "bfloat16"
     found = check("kept_dtypes", folder=str(tmp_path), weight_dtype="default")

@@ -15,6 +15,13 @@ def test_a_panorama_as_core_packs_it_becomes_a_world_that_is_upright(run_in_comf
     assert facts["confidence"] == pytest.approx([1.0, 1.0], abs=1e-4)
 
 
+def test_cores_panorama_estimate_becomes_the_room_that_its_model_saw(run_in_comfy):
+    facts = run_in_comfy("growth_checks.py", "estimated_panorama")
+    # Core joins twelve views by their gradients: the scale of the whole is lost, its shape nearly kept.
+    assert facts["off_wall"] < 0.04 and facts["views"] == 6
+    assert facts["median_depth"] == pytest.approx(1, abs=0.1)
+
+
 def test_what_is_no_panorama_is_refused_with_the_numbers(run_in_comfy):
     said = run_in_comfy("growth_checks.py", "panorama_errors")
     for name in ("aspect", "crop"):

@@ -61,6 +61,25 @@ def test_a_second_apply_is_refused_at_its_node(server):
     assert "two camera paths cannot be followed at once" in error["exception_message"]
 
 
+def test_a_noise_mask_on_the_latent_keeps_what_it_does_not_cover(server):
+    """Core mixes what it keeps into every step of a Wan 2.1 model, at one noise level for all frames."""
+    prompt = workflow("one_clip", "preview")
+    # A latent of nothing but zeros would mean "empty" to core.
+    prompt["still"] = node(
+        "WorldStereo_EncodeKeyframes", images=["picture", 0], vae=["vae", 0], frames=FRAMES
+    )
+    prompt["mask"] = node("SolidMask", value=0.0, width=WIDTH, height=HEIGHT)
+    prompt["masked"] = node("SetLatentNoiseMask", samples=["still", 0], mask=["mask", 0])
+    prompt["split"] = node("WorldStereo_SplitKeyframes", latent=["still", 0])
+    prompt["decoded"] = node("VAEDecode", samples=["split", 0], vae=["vae", 0])
+    prompt["start"] = node("PreviewImage", images=["decoded", 0])
+    free = server.run(prompt)
+    start = frames_of(server, free, "start")
+    assert np.abs(frames_of(server, free, "preview") - start).max() > 20
+    prompt["sampled"]["inputs"]["latent_image"] = ["masked", 0]
+    assert np.abs(frames_of(server, server.run(prompt), "preview") - start).max() <= 1
+
+
 @current
 def test_a_latent_for_another_number_of_frames_is_refused(server):
     prompt = workflow("one_clip", "preview")

@@ -159,11 +159,22 @@ def test_changed_settings_stop_the_loop_before_anything_is_made(server):
     run = server.run(kept)
     assert sampler_runs(server, STEPS) == before + 1
     assert "Kept, although paths or settings have changed since" in run.outputs["report"]["text"][0]
-    # redo: what nobody accepted is made anew.
+    # redo: what nobody accepted is made anew, and the third, which was built on it.
     server.run(with_decision(prompt_of(3, name, if_changed="keep"), "1", "accept"))
     redone = {**kept, "loop": {**kept["loop"], "inputs": {**kept["loop"]["inputs"], "if_changed": "redo"}}}
-    server.run(redone)
+    run = server.run(redone)
     assert present(server, name) == [1, 4, 5]
+    # Once, in words on the node, although two clips were made since.
+    shown = [
+        output["text"][0] for id, output in run.outputs.items() if id.startswith("loop") and "text" in output
+    ]
+    for report in (run.outputs["report"]["text"][0], shown[-1]):
+        first, *lines = report.split("\n")
+        assert first == (
+            "Made anew because paths or settings have changed: [2]; accepted, so kept as they are: [1]:"
+        )
+        assert [line[:15] for line in lines[:2]] == [f"clip {clip} (path {clip})" for clip in (1, 2)]
+        assert lines[2].startswith("World ")
 
 
 @current

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from worldstereo_core.checks import WorldStereoError
+from worldstereo_core.geometry.point_cloud import Evidence
 from worldstereo_core.geometry.poses import quaternion_to_matrix
 from worldstereo_core.geometry.similarity import Similarity
 from worldstereo_core.memory.editing import crop_to_box, remove_clip, transform_memory
@@ -156,6 +157,11 @@ def test_statistics_measure_extent_confidence_coverage_and_bytes():
     ]
     # xyz, rgb, confidence, clip per point; image, w2c, K and depth per view.
     assert numbers.num_bytes == 2 * H * W * (12 + 12 + 4 + 4) + 2 * (3 * H * W + 64 + 36 + 4 * H * W)
+    evidence = Evidence.of_one_sighting(points.confidence)  # three numbers per point
+    fused = replace(memory, points=replace(points, evidence=evidence))
+    latent = replace(memory.views[0], latent=torch.zeros(16, 1, 1))
+    more = memory_statistics(replace(fused, views=(latent, memory.views[1])), longest_side=0)
+    assert more.num_bytes == numbers.num_bytes + 2 * H * W * 12 + 16 * 4
     assert numbers.low is not None and 3.0 <= numbers.low[2] < 3.2
     assert numbers.coverage == (1.0, 1.0)
     half = crop_to_box(memory, (-99, -99, 0), (0, 99, 99))

@@ -74,6 +74,14 @@ def test_a_round_trip_keeps_every_bit(tmp_path: Path, has_normals: bool):
     assert_same(memory, load_memory(tmp_path / "world.safetensors"))
 
 
+def test_views_may_hold_the_very_same_picture(tmp_path: Path):
+    memory = random_memory()
+    first, second = memory.views[:2]
+    twice = replace(memory, views=(first, replace(second, image=first.image, depth=first.depth), first))
+    save_memory(tmp_path / "world.safetensors", twice)
+    assert_same(twice, load_memory(tmp_path / "world.safetensors"))
+
+
 def test_what_was_loaded_can_be_saved_again(tmp_path: Path):
     save_memory(tmp_path / "one.safetensors", random_memory())
     save_memory(tmp_path / "two.safetensors", load_memory(tmp_path / "one.safetensors"))

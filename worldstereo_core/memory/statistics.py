@@ -170,5 +170,5 @@ def _num_bytes(memory: GeometricMemory) -> int:
     if points.evidence is not None:
         tensors += [points.evidence.weight, points.evidence.seen, points.evidence.missed]
     for view in memory.views:
-        tensors += [view.image, view.w2c, view.K, view.depth]
+        tensors += [view.image, view.w2c, view.K, view.depth, view.latent]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from ..atomic import replace_when_done
 from ..checks import WorldStereoError, check_shape
 from ..geometry.point_cloud import Evidence, PointCloud
+from ..tensor_writer import write_tensors
 from .memory import GeometricMemory
 from .view import View
 
@@ -37,16 +37,18 @@ _MIGRATIONS: dict[int, Callable[[Facts, Tensors], tuple[Facts, Tensors]]] = {1: 
 _ADVICE = "Choose a file written by Save Geometric Memory, or save the memory again."
 
 
-def save_memory(path: str | Path, memory: GeometricMemory) -> None:
+def save_memory(
+    path: str | Path, memory: GeometricMemory, progress: Callable[[int, int], None] | None = None
+) -> None:
     """Write a memory to one file.
 
     Args:
         path: where to; an existing file is replaced only once the new one is complete. Missing folders are
             made.
-    """
-    from safetensors.torch import save_file
+        progress: called with (done, total) in MiB; may raise to stop.
 
-    path = Path(path)
+    Raises: OSError if the folder cannot be written or the disk is full, see ``saying_why_not``.
+    """
     tensors: Tensors = {
         "points.xyz": memory.points.xyz,
         "points.rgb": memory.points.rgb,
@@ -76,13 +78,7 @@ def save_memory(path: str | Path, memory: GeometricMemory) -> None:
         "history": list(memory.history),
     }
     metadata = {"format": FORMAT, "version": str(VERSION), "memory": json.dumps(facts)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_done(path) as part:
-        part.touch()
-        mode = part.stat().st_mode
-        save_file({name: _own_storage(tensor) for name, tensor in tensors.items()}, part, metadata)
-        # Newer safetensors makes files that only their owner can read; a memory is shared like any output.
-        part.chmod(mode)
+    write_tensors(path, tensors, metadata, progress=progress)
 
 
 def load_memory(path: str | Path) -> GeometricMemory:
@@ -118,13 +114,6 @@ def load_memory(path: str | Path) -> GeometricMemory:
             f"memory file {path.name}: its contents do not fit together ({reason}). The file was edited or "
             f"damaged. {_ADVICE}"
         ) from error
-
-
-def _own_storage(tensor: Tensor) -> Tensor:
-    """The tensor on the CPU, copied if it is a part of something larger: shared memory cannot be saved."""
-    tensor = tensor.detach().cpu().contiguous()
-    is_whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-    return tensor if is_whole else tensor.clone()
 
 
 def _check_kind(path: Path) -> None:

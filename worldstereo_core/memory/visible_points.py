@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from ..geometry.cameras import Cameras, project
+from ..geometry.cameras import Cameras, project, project_to_pixels
 from ..geometry.depth import has_depth
 from ..geometry.point_cloud import PointCloud
 from .view import View
@@ -196,10 +196,8 @@ def _seen_by_views(sample: PointSample, views: Sequence[View]) -> Tensor:
 
 
 def _on_surface(sample: PointSample, view: View, depth: Tensor) -> Tensor:
-    xy, z = project(sample.xyz, view.K.cpu(), view.w2c.cpu())
-    inside = (z > 0) & ((xy >= 0) & (xy < xy.new_tensor([view.width, view.height]))).all(dim=-1)
-    place = torch.where(inside[:, None], xy, 0.0).long()
-    here = depth[place[:, 1], place[:, 0]]
+    row, column, z, inside = project_to_pixels(sample.xyz, view.camera.to("cpu"))
+    here = depth[row, column]
     return inside & has_depth(here) & ((here - z).abs() <= DEPTH_SHARE * z + sample.size)
 
 

@@ -17,6 +17,7 @@ from ..geometry.point_cloud import PointCloud
 from ..geometry.trajectory import Trajectory
 from ..memory.memory import GeometricMemory
 from ..memory.storage import load_memory, save_memory
+from ..tensor_writer import write_tensors
 
 Progress = Callable[[int, int], None]
 
@@ -126,8 +127,6 @@ def write_clip(
     folder: Path, contents: ClipContents, growth: GeometricMemory, progress: Progress | None = None
 ) -> None:
     """Write a clip's files into an empty folder."""
-    from safetensors.torch import save_file
-
     frames = folder / FRAMES
     frames.mkdir()
     for index, frame in enumerate(contents.frames):
@@ -138,7 +137,7 @@ def write_clip(
     save_memory(folder / GROWTH, growth)
     for name, key, tensor in ((LATENTS, "latents", contents.latents), (DEPTH, "depth", contents.depth)):
         if tensor is not None:
-            save_file({key: tensor.detach().float().cpu().contiguous().clone()}, folder / name)
+            write_tensors(folder / name, {key: tensor.float()})
 
 
 def read_frame(folder: Path, frame: int) -> Tensor:

@@ -48,10 +48,12 @@ class World:
     Attributes:
         folder: where it is.
         manifest: its clips and what was decided about them.
+        remarks: what the run that works on it has to say at its end; not saved.
     """
 
     folder: Path
     manifest: Manifest
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

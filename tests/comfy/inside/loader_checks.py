@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from tiny_graph import difference, load, make_condition, random, sample
 
 from worldstereo_core.adapters.comfy.clip_vision import encode_clip_vision
-from worldstereo_core.adapters.comfy.loader import load_worldstereo
+from worldstereo_core.adapters.comfy.loader import build_model, load_worldstereo
 from worldstereo_core.adapters.comfy.patch import apply_control
 from worldstereo_core.adapters.comfy.vae import ComfyKeyframeVAE, keyframes_to_batch
+from worldstereo_core.model.checkpoint import load_checkpoint
 from worldstereo_core.model.key_names import diffusers_to_wan_key, wan_to_diffusers_key
 
 
@@ -42,6 +44,32 @@ def overlay_is_applied(weights: str) -> dict[str, Any]:
         "overridden": len(overlay),
         "report": loaded.report,
         "variant": loaded.control.model.config.variant,
+    }
+
+
+class Stopped(Exception):
+    """Stands for ComfyUI's interrupt."""
+
+
+def converted_one_by_one(weights: str) -> dict[str, Any]:
+    """What the loader reports while it converts a backbone of 32 bits, and what it does when stopped."""
+
+    def seen_while_loading(weight_dtype: str, last: int | None = None) -> list[tuple[int, int]]:
+        seen: list[tuple[int, int]] = []
+
+        def report(done: int, total: int) -> None:
+            seen.append((done, total))
+            if done == last:
+                raise Stopped
+
+        with suppress(Stopped):
+            build_model(load_checkpoint(_memory(weights)), _base(weights), weight_dtype, progress=report)
+        return seen
+
+    return {
+        "seen": seen_while_loading("fp8_e4m3fn"),
+        "stopped after": seen_while_loading("fp8_e4m3fn", last=1),
+        "nothing to convert": seen_while_loading("default"),
     }
 
 

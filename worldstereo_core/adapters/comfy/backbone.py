@@ -121,10 +121,8 @@ def check_call(model: Any, timesteps: Tensor, options: dict[str, Any], extra: di
     if timesteps.ndim > 1 and timesteps.shape[1] != 1:
         raise WorldStereoError(
             f"model: got one timestep per frame ({list(timesteps.shape)}), expected one per sample. "
-            "WorldStereo "
-            "cannot be used with per-frame noise; remove the node that asks for it (a noise mask on the "
-            "latent, "
-            "a Wan 2.2 5B model)."
+            "WorldStereo cannot be used with another noise level for each frame (diffusion forcing). Remove "
+            "the node that asks for it; to keep parts of a clip, set a noise mask on the latent."
         )
     if options.get("context_window") is not None:
         raise WorldStereoError(

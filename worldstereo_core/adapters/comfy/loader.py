@@ -12,7 +12,7 @@ from ...model.checkpoint import WorldStereoCheckpoint, load_checkpoint
 from ...model.config import WorldStereoConfig
 from ...model.requirements import describe_kind, describe_needs
 from .loader_control import build_control
-from .loader_model import WEIGHT_DTYPES, model_from_state
+from .loader_model import WEIGHT_DTYPES, Progress, model_from_state
 from .loader_state import MergedState, merged_state, of_input, read_mapped
 
 __all__ = [
@@ -82,6 +82,7 @@ def load_worldstereo(
     worldstereo_path: str | Path,
     weight_dtype: str = "default",
     overrides: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> LoadedWorldStereo:
     """Load a WorldStereo file with the backbone it needs.
 
@@ -91,17 +92,19 @@ def load_worldstereo(
         weight_dtype: a key of ``WEIGHT_DTYPES``, how weights are kept in memory. "default" is as they are
             stored. fp8 concerns the backbone alone.
         overrides: settings that win over the file's (variant, reference_update).
+        progress: called with (weights converted, weights to convert) if ``weight_dtype`` differs from the
+            file's; may raise to stop.
 
     Raises: CheckpointError, naming the input, if a file is damaged, the backbone is of another kind, or it is
         missing although the WorldStereo file needs one.
     """
     checkpoint = read_worldstereo(worldstereo_path, overrides)
-    model, merged = build_model(checkpoint, backbone_path, weight_dtype)
+    model, merged = build_model(checkpoint, backbone_path, weight_dtype, progress=progress)
     arguments = (backbone_path, worldstereo_path, weight_dtype, overrides)
     model.cached_patcher_init = (_reload_model, arguments)
     if checkpoint.backbone_state:
         model.set_attachments(WEIGHTS_ATTACHMENT, file_label(worldstereo_path))
-    control = build_control(checkpoint, weight_dtype)
+    control = build_control(checkpoint, weight_dtype, progress=progress)
     control.cached_patcher_init = (reload_control, (worldstereo_path, weight_dtype, overrides))
     report = describe(checkpoint, merged.applied, merged.kind.has_image_encoder)
     logger.info("WorldStereo: %s", report)
@@ -121,6 +124,7 @@ def build_model(
     backbone_path: str | Path | None,
     weight_dtype: str = "default",
     disable_dynamic: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Any, MergedState]:
     """Make a MODEL of a backbone file with the checkpoint's own backbone tensors in place.
 
@@ -130,7 +134,7 @@ def build_model(
     Raises: CheckpointError.
     """
     merged = merged_state(checkpoint, backbone_path)
-    model = model_from_state(merged.tensors, merged.metadata, weight_dtype, disable_dynamic)
+    model = model_from_state(merged.tensors, merged.metadata, weight_dtype, disable_dynamic, progress)
     if model is None:
         raise CheckpointError(
             f"backbone: ComfyUI does not recognise the model that {Path(checkpoint.source).name} makes with "

@@ -10,11 +10,14 @@ from torch import Tensor
 
 from ...model.checkpoint import WorldStereoCheckpoint
 from ...model.world_control import WorldStereoControl
-from .loader_model import find_dtype
+from .loader_model import Progress, convert, find_dtype
 
 
 def build_control(
-    checkpoint: WorldStereoCheckpoint, weight_dtype: str = "default", disable_dynamic: bool = False
+    checkpoint: WorldStereoCheckpoint,
+    weight_dtype: str = "default",
+    disable_dynamic: bool = False,
+    progress: Progress | None = None,
 ) -> Any:
     """Make the MODEL_PATCH: a ModelPatcher of the control branch and camera embedding.
 
@@ -33,7 +36,8 @@ def build_control(
     module.requires_grad_(False).eval()
     kind = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
     patcher = kind(module, load_device=management.get_torch_device(), offload_device=offload)
-    state = {key: value.to(dtype) for key, value in checkpoint.control_state.items()}
+    state = dict(checkpoint.control_state)
+    convert(state, dict.fromkeys(state, dtype), progress)
     module.load_state_dict(state, strict=True, assign=True)
     if not management.is_device_cpu(offload):
         module.to(offload)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...checks import CheckpointError
+
+Progress = Callable[[int, int], None]
 
 WEIGHT_DTYPES: dict[str, torch.dtype | None] = {
     "default": None,
@@ -37,6 +39,7 @@ def model_from_state(
     metadata: Mapping[str, str],
     weight_dtype: str = "default",
     disable_dynamic: bool = False,
+    progress: Progress | None = None,
 ) -> Any | None:
     """Make a MODEL (a ModelPatcher) of a Wan transformer's tensors.
 
@@ -48,6 +51,7 @@ def model_from_state(
         metadata: of the file.
         weight_dtype: a key of ``WEIGHT_DTYPES``; how weights are kept in memory.
         disable_dynamic: ComfyUI's request for a patcher without dynamic loading.
+        progress: called with (weights converted, weights to convert); may raise to stop.
 
     Returns:
         The patcher, or None if ComfyUI does not recognise the tensors.
@@ -64,11 +68,15 @@ def model_from_state(
             metadata=dict(metadata),
             disable_dynamic=disable_dynamic,
         )
-    return _mapped_model(dict(state), dict(metadata), dtype, disable_dynamic)
+    return _mapped_model(dict(state), dict(metadata), dtype, disable_dynamic, progress)
 
 
 def _mapped_model(
-    state: dict[str, Tensor], metadata: dict[str, str], dtype: torch.dtype | None, disable_dynamic: bool
+    state: dict[str, Tensor],
+    metadata: dict[str, str],
+    dtype: torch.dtype | None,
+    disable_dynamic: bool,
+    progress: Progress | None,
 ) -> Any | None:
     import comfy.model_detection
     import comfy.model_management as management
@@ -96,17 +104,29 @@ def _mapped_model(
     # Layers that cast while they run take any type: vectors of an fp8 file stay as exact as they are stored.
     takes_any = dtype is None and (is_quantised or operations.Linear.comfy_cast_weights)
     parameters = {name: value.dtype for name, value in model.diffusion_model.named_parameters()}
-    for name, value in state.items():
-        wanted = parameters.get(name)
-        stays = takes_any and (value.itemsize <= 2 or not _is_large(value))
-        if wanted is not None and value.dtype != wanted and not stays:
-            state[name] = value.to(wanted)
+    types = {
+        name: parameters[name]
+        for name, value in state.items()
+        if name in parameters and not (takes_any and (value.itemsize <= 2 or not _is_large(value)))
+    }
+    convert(state, types, progress)
     kind = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
     patcher = kind(model, load_device=device, offload_device=offload)
     model.load_model_weights(state, "", assign=True)
     if not management.is_device_cpu(offload):
         model.to(offload)
     return patcher
+
+
+def convert(
+    state: dict[str, Tensor], types: Mapping[str, torch.dtype], progress: Progress | None = None
+) -> None:
+    """Put tensors of another type than the wanted one in their place, one by one."""
+    names = [name for name, dtype in types.items() if state[name].dtype != dtype]
+    for done, name in enumerate(names, 1):
+        state[name] = state[name].to(types[name])
+        if progress is not None:
+            progress(done, len(names))
 
 
 def _is_large(value: Tensor) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from ...checks import CheckpointError
 from ...model.checkpoint_settings import METADATA_KEY, config_to_settings
-from ...model.weight_writer import write_weights_streaming
+from ...tensor_writer import saying_why_not, write_tensors
 from .loader import read_worldstereo
-from .loader_state import MergedState, merged_state, of_input
+from .loader_state import MergedState, merged_state
 
 STORAGE_DTYPES: dict[str, torch.dtype | None] = {
     "as stored": None,
@@ -69,14 +70,12 @@ def save_merged(
     report = [merged.applied]
     if control_path is not None:
         settings = {METADATA_KEY: json.dumps(config_to_settings(checkpoint.config)), **source}
-        with of_input("filename_prefix", control_path):
-            size = write_weights_streaming(
-                control_path, checkpoint.control_state, settings, progress=progress
-            )
+        with _of_prefix(control_path):
+            size = write_tensors(control_path, checkpoint.control_state, settings, progress=progress)
         report.append(f"Saved {Path(control_path).name} with the control branch: {_gib(size)}.")
     try:
-        with of_input("filename_prefix", model_path):
-            size = write_weights_streaming(
+        with _of_prefix(model_path):
+            size = write_tensors(
                 model_path, merged.tensors, {**merged.metadata, **source}, convert=convert, progress=progress
             )
     except BaseException:
@@ -91,6 +90,10 @@ def save_merged(
         'weights "control only".'
     )
     return "\n".join(report)
+
+
+def _of_prefix(path: str | Path) -> AbstractContextManager[None]:
+    return saying_why_not(f"filename_prefix: {Path(path).name}")
 
 
 def _converter(merged: MergedState, dtype: torch.dtype | None) -> Callable[[str, Tensor], torch.dtype] | None:

@@ -1,4 +1,4 @@
-"""Writing safetensors files one tensor at a time, whole or not at all."""
+"""Safetensors files written one tensor at a time, whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import torch
 from torch import Tensor
 
-from ..atomic import replace_when_done
-from ..checks import WorldStereoError
+from .atomic import replace_when_done
+from .checks import WorldStereoError
 
 # The names of the safetensors format, https://github.com/huggingface/safetensors#format.
 _TYPE_NAMES = {
@@ -34,9 +35,10 @@ _TYPE_NAMES = {
 _ALIGNMENT = 8  # of the first tensor's bytes; wider types come first, so that every tensor is aligned
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_UNCONFIRMED = 2**27  # bytes that may wait for the disk, so that neither a cancel nor the end takes long
 
 
-def write_weights_streaming(
+def write_tensors(
     path: str | Path,
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, str] | None = None,
@@ -51,7 +53,8 @@ def write_weights_streaming(
 
     Args:
         path: ``.safetensors``; its folder is made if need be.
-        tensors: what to write, on the CPU; mapped tensors are read one after the other.
+        tensors: what to write; mapped tensors are read one after the other, others brought to the CPU so.
+            Several may share memory.
         metadata: of the file.
         convert: the type to store a tensor in; None keeps every tensor's own.
         progress: called with (done, total) in MiB; may raise to stop.
@@ -59,23 +62,42 @@ def write_weights_streaming(
     Returns:
         Bytes of the file.
 
-    Raises: WorldStereoError if the folder cannot be written or the disk is full.
+    Raises: OSError if the folder cannot be written or the disk is full, see ``saying_why_not``;
+        WorldStereoError if a value does not fit into the type it is to be stored in.
     """
     path = Path(path)
     types = {name: convert(name, tensor) if convert else tensor.dtype for name, tensor in tensors.items()}
     order = sorted(tensors, key=lambda name: (-types[name].itemsize, name))
     header, size = _header(tensors, types, order, metadata or {})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _check_space(path.parent, len(header) + size)
-        with replace_when_done(path) as temporary, temporary.open("wb") as file:
-            file.write(header)
-            _write_tensors(file, tensors, types, order, size, progress)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise _explained(error, path, len(header) + size) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _check_space(path.parent, len(header) + size)
+    with replace_when_done(path) as temporary, temporary.open("wb") as file:
+        file.write(header)
+        _write_one_by_one(file, tensors, types, order, size, progress)
+        _confirm(file)
     return len(header) + size
+
+
+@contextmanager
+def saying_why_not(place: str | Path) -> Iterator[None]:
+    """Turn the system's errors while something is written into a sentence.
+
+    Args:
+        place: what the sentence begins with: the file, or the node input it comes from.
+
+    Raises: WorldStereoError for a full disk, a folder that cannot be written to, and whatever else fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            lacking = error.args[1] if isinstance(error, _TooLittleSpace) else "it"
+            reason = f"there is no room for {lacking} on this disk. Make room, or choose another folder"
+        elif error.errno in _DENIED:
+            reason = "this folder cannot be written to. Allow it, or choose another folder"
+        else:
+            reason = f"writing failed ({error.strerror or error})"
+        raise WorldStereoError(f"{place}: {reason}; nothing was left behind.") from error
 
 
 def _header(
@@ -100,7 +122,7 @@ def _header(
     return len(text).to_bytes(8, "little") + text, offset
 
 
-def _write_tensors(
+def _write_one_by_one(
     file: IO[bytes],
     tensors: Mapping[str, Tensor],
     types: Mapping[str, torch.dtype],
@@ -108,18 +130,22 @@ def _write_tensors(
     size: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    done, total = 0, max(size >> 20, 1)
+    done, waiting, total = 0, 0, max(size >> 20, 1)
     for name in order:
         stored = _converted(name, tensors[name], types[name])
         if stored.numel():
             file.write(memoryview(stored.reshape(-1).view(torch.uint8).numpy()))
         done += stored.numel() * stored.itemsize
+        waiting += stored.numel() * stored.itemsize
+        if waiting >= _UNCONFIRMED:
+            _confirm(file)
+            waiting = 0
         if progress is not None:
             progress(min(done >> 20, total), total)
 
 
 def _converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    stored = tensor.detach().to(dtype).contiguous()
+    stored = tensor.detach().to("cpu", dtype).contiguous()
     if dtype != tensor.dtype and not bool(stored.float().isfinite().all()):
         raise WorldStereoError(
             f"dtype: {name} has values that {str(dtype).removeprefix('torch.')} cannot hold, or that are not "
@@ -128,18 +154,16 @@ def _converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return stored
 
 
+def _confirm(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+class _TooLittleSpace(OSError):
+    """A full disk, found before writing; says how much is needed."""
+
+
 def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OSError(errno.ENOSPC, f"{needed} bytes needed, {free} free")
-
-
-def _explained(error: OSError, path: Path, size: int) -> WorldStereoError:
-    needed = f"{size / 2**30:.1f} GiB" if size >= 2**28 else f"{size} bytes"
-    if error.errno in _FULL:
-        reason = f"there is no room for {needed} on this disk. Make room, or choose another folder"
-    elif error.errno in _DENIED:
-        reason = "this folder cannot be written to. Allow it, or choose another folder"
-    else:
-        reason = f"writing failed ({error.strerror or error})"
-    return WorldStereoError(f"{path}: {reason}; nothing was left behind.")
+    if shutil.disk_usage(folder).free < needed:
+        text = f"{needed / 2**30:.1f} GiB" if needed >= 2**28 else f"{needed} bytes"
+        raise _TooLittleSpace(errno.ENOSPC, text)

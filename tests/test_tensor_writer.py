@@ -12,9 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from worldstereo_core import tensor_writer
 from worldstereo_core.checks import WorldStereoError
-from worldstereo_core.model import weight_writer
-from worldstereo_core.model.weight_writer import write_weights_streaming
+from worldstereo_core.tensor_writer import saying_why_not, write_tensors
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def left_behind(folder: Path) -> list[str]:
 
 def test_the_library_reads_back_what_was_written(tmp_path: Path, tensors: dict[str, Tensor]):
     path = tmp_path / "new folder" / "file.safetensors"
-    size = write_weights_streaming(path, tensors, {"key": "value"})
+    size = write_tensors(path, tensors, {"key": "value"})
     assert size == path.stat().st_size
     found = load_file(path)
     assert set(found) == set(tensors)
@@ -55,13 +55,13 @@ def test_tensors_are_stored_in_the_type_asked_for(tmp_path: Path, tensors: dict[
     def convert(name: str, tensor: Tensor) -> torch.dtype:
         return half if name == "matrix" else tensor.dtype
 
-    write_weights_streaming(path, tensors, convert=convert)
+    write_tensors(path, tensors, convert=convert)
     assert torch.equal(load_file(path)["matrix"], tensors["matrix"].to(half))
 
 
 def test_a_value_that_the_type_cannot_hold_is_refused(tmp_path: Path):
     with pytest.raises(WorldStereoError, match=r"dtype: large has values that float16 cannot hold"):
-        write_weights_streaming(
+        write_tensors(
             tmp_path / "file.safetensors",
             {"large": torch.tensor([1e6])},
             convert=lambda name, tensor: torch.float16,
@@ -72,7 +72,7 @@ def test_a_value_that_the_type_cannot_hold_is_refused(tmp_path: Path):
 def test_progress_ends_at_its_total_and_may_stop_the_writing(tmp_path: Path):
     tensors = {str(index): torch.zeros(2**18) for index in range(4)}  # 1 MiB each
     seen: list[tuple[int, int]] = []
-    write_weights_streaming(
+    write_tensors(
         tmp_path / "file.safetensors", tensors, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -84,17 +84,24 @@ def test_progress_ends_at_its_total_and_may_stop_the_writing(tmp_path: Path):
         raise Stopped
 
     with pytest.raises(Stopped):
-        write_weights_streaming(tmp_path / "other.safetensors", tensors, progress=stop)
+        write_tensors(tmp_path / "other.safetensors", tensors, progress=stop)
     assert left_behind(tmp_path) == ["file.safetensors"]
+
+
+def test_the_disk_is_kept_up_with_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    confirmed: list[int] = []
+    monkeypatch.setattr(tensor_writer, "_UNCONFIRMED", 2**20)
+    monkeypatch.setattr(tensor_writer, "_confirm", lambda file: confirmed.append(file.tell() >> 19))
+    write_tensors(tmp_path / "file.safetensors", {str(index): torch.zeros(2**17) for index in range(5)})
+    # Half a MiB each: after every second, and at the end.
+    assert confirmed == [2, 4, 5]
 
 
 def test_a_failed_write_keeps_the_file_that_was_there(tmp_path: Path):
     path = tmp_path / "file.safetensors"
     path.write_bytes(b"earlier")
     with pytest.raises(WorldStereoError):
-        write_weights_streaming(
-            path, {"large": torch.tensor([1e6])}, convert=lambda name, tensor: torch.float16
-        )
+        write_tensors(path, {"large": torch.tensor([1e6])}, convert=lambda name, tensor: torch.float16)
     assert path.read_bytes() == b"earlier" and left_behind(tmp_path) == ["file.safetensors"]
 
 
@@ -105,10 +112,11 @@ def test_a_disk_that_fills_up_while_writing_is_named_and_left_clean(tmp_path: Pa
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))
-        with pytest.raises(
-            WorldStereoError, match=r"file\.safetensors: there is no room for .* nothing was left"
+        with (
+            pytest.raises(WorldStereoError, match=r"^prefix: there is no room for it .* nothing was left"),
+            saying_why_not("prefix"),
         ):
-            write_weights_streaming(tmp_path / "file.safetensors", {"a": torch.zeros(2**20)})
+            write_tensors(tmp_path / "file.safetensors", {"a": torch.zeros(2**20)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
@@ -118,8 +126,9 @@ def test_a_disk_that_fills_up_while_writing_is_named_and_left_clean(tmp_path: Pa
 def test_too_little_space_is_said_before_writing(tmp_path: Path):
     # 2 EiB of zeros without storage.
     huge = torch.zeros(1).expand(2**59)
-    with pytest.raises(WorldStereoError, match=r"there is no room for 2147483648\.0 GiB"):
-        write_weights_streaming(tmp_path / "file.safetensors", {"a": huge})
+    sentence = r"there is no room for 2147483648\.0 GiB"
+    with pytest.raises(WorldStereoError, match=sentence), saying_why_not("prefix"):
+        write_tensors(tmp_path / "file.safetensors", {"a": huge})
     assert left_behind(tmp_path) == []
 
 
@@ -131,14 +140,14 @@ def test_a_folder_that_cannot_be_written_to_is_named(
     def refuse(path: object) -> object:
         raise OSError(number, "refused")
 
-    monkeypatch.setattr(weight_writer, "replace_when_done", refuse)
-    with pytest.raises(WorldStereoError, match=r"file\.safetensors: this folder cannot be written to"):
-        write_weights_streaming(tmp_path / "file.safetensors", {"a": torch.zeros(1)})
+    monkeypatch.setattr(tensor_writer, "replace_when_done", refuse)
+    sentence = "prefix: this folder cannot be written to"
+    with pytest.raises(WorldStereoError, match=sentence), saying_why_not("prefix"):
+        write_tensors(tmp_path / "file.safetensors", {"a": torch.zeros(1)})
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path):
     (tmp_path / "folder").write_text("")
-    with pytest.raises(
-        WorldStereoError, match=r"writing failed \(File exists\)|writing failed \(Not a directory\)"
-    ):
-        write_weights_streaming(tmp_path / "folder" / "file.safetensors", {"a": torch.zeros(1)})
+    sentence = r"writing failed \(File exists\)|writing failed \(Not a directory\)"
+    with pytest.raises(WorldStereoError, match=sentence), saying_why_not("prefix"):
+        write_tensors(tmp_path / "folder" / "file.safetensors", {"a": torch.zeros(1)})
