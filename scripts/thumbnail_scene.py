@@ -113,7 +113,9 @@ class Scene:
         image = Pillow.new("RGB", (WIDTH, HEIGHT))
         for row, style in enumerate(("lines", "colour map")):
             drawn = draw_matches(memory, 0, -1, style, num_lines=24)
-            pair = to_image(drawn.image.movedim(-1, 0)).resize((WIDTH, HEIGHT // 2), Pillow.Resampling.LANCZOS)
+            pair = to_image(drawn.image.movedim(-1, 0)).resize(
+                (WIDTH, HEIGHT // 2), Pillow.Resampling.LANCZOS
+            )
             image.paste(pair, (0, row * HEIGHT // 2))
         return image
 

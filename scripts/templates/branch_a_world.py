@@ -17,8 +17,8 @@ another way: one clip, made by hand, in the colours of the world. The first worl
 
 1. Put the model files in place (note below).
 2. **name** in *Open World Folder*: a world of *Generate Clips*. The node shows every clip.
-3. *Accept or Reject Clips*: numbers and a decision. Nothing is deleted; *Clean World Folder* lists what could \
-go, and deletes only when told.
+3. *Accept or Reject Clips*: numbers and a decision. Nothing is deleted; *Clean World Folder* lists what \
+could go, and deletes only when told.
 4. *Branch World Folder*: a name, and the last clip that comes along. The same number in *Load Clip of World*.
 5. Choose the **camera move**, and look before you pay: select *What the camera sees* and press the play \
 button above it.
@@ -81,9 +81,7 @@ def describe(graph: Graph) -> None:
     move = {"preset": "orbit left", "amount_deg": 30.0, "continue_from": past}
     moves = [pieces.move_node(graph, source.memory, shared.kit, move)]
     left, start = edge + SPACE, source.start
-    made = pieces.clip(
-        graph, left, 0, shared, start, source.memory, moves, number="4", name="another_way"
-    )
+    made = pieces.clip(graph, left, 0, shared, start, source.memory, moves, number="4", name="another_way")
     row = graph.align(made.boxes) + SPACE
     saved = kept(graph, left, row, shared, source, made)
     smooth = pieces.interpolation(graph, saved.right + SPACE, row, made.images)

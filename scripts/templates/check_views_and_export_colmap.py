@@ -15,11 +15,11 @@ Gaussian splats.
 
 1. Choose the **memory** file that *Save Geometric Memory* wrote: press R after saving one.
 2. Run.
-3. **Matches**: lines must join the same things in both pictures, colours must sit on the same places. If they \
-do not, depth or cameras are wrong: fix them before the next clip (*alignment* robust on *Update Geometric \
-Memory*).
-4. **Along a camera move**: points on the left, the pictures themselves carried over on the right. Ghosts and \
-double edges say the same.
+3. **Matches**: lines must join the same things in both pictures, colours must sit on the same places. If \
+they do not, depth or cameras are wrong: fix them before the next clip (*alignment* robust on *Update \
+Geometric Memory*).
+4. **Along a camera move**: points on the left, the pictures themselves carried over on the right. Ghosts \
+and double edges say the same.
 5. The folder with cameras, images and tracks is in ComfyUI's *output* folder, under *worldstereo/colmap*.
 """
 
@@ -34,13 +34,13 @@ def describe(graph: Graph) -> None:
     seen = graph.add("WorldStereo_InspectMemory", width=360, height=420, memory=memory)
     world = graph.group("1 · The world", readme.right + SPACE, 0, [[load, seen]], pieces.GREEN)
     lines = graph.add(
-        "WorldStereo_MatchViews", title="First and newest view: lines", width=420, height=420, memory=memory
+        "WorldStereo_MatchViews", title="First and newest view: lines", width=420, height=560, memory=memory
     )
     colours = graph.add(
         "WorldStereo_MatchViews",
         title="First and newest view: colours",
         width=420,
-        height=420,
+        height=560,
         memory=memory,
         style="colour map",
     )
@@ -70,7 +70,7 @@ def describe(graph: Graph) -> None:
         "WorldStereo_WarpViews",
         title="The pictures, carried over",
         width=420,
-        height=480,
+        height=540,
         memory=memory,
         trajectory=track,
         references=views["references"],

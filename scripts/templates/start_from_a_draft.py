@@ -23,8 +23,8 @@ known parts stay, only as much as **denoise** says is made anew.
 1 ignores it.
 4. Run.
 
-**Other drafts**, wired into *The render as a draft* in place of the render: the frames of an earlier clip on \
-the same path (a variation of it, denoise about 0.5), or one picture for every frame.
+**Other drafts**, wired into *The render as a draft* in place of the render: the frames of an earlier clip \
+on the same path (a variation of it, denoise about 0.5), or one picture for every frame.
 
 {notes.CLIP_LENGTH}
 """
