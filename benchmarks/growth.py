@@ -1,6 +1,6 @@
 """Grow a world by 1 to 100 clips with one point per cell, beside keeping every point and downsampling again.
 
-Run: python benchmarks/growth.py [--clips 100] [--points 10000000] [--output benchmarks/results/growth_cpu.md]
+Run: python benchmarks/growth.py [--clips 100] [--output benchmarks/results/growth_cpu.md]
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from worldstereo_core.geometry.cameras import Cameras, fov_to_K, pixel_directions, unproject
 from worldstereo_core.geometry.point_cloud import PointCloud
 from worldstereo_core.memory.memory import GeometricMemory, initialise_memory
-from worldstereo_core.memory.update import update_memory
 
 HEIGHT, WIDTH, CELL, STEP, KEPT = 240, 384, 0.02, 1.0, 2
 SETTINGS = {"align_scale": True, "alignment": "robust", "edge_threshold": 0.0, "keep_frames": KEPT}
@@ -98,35 +97,9 @@ def as_cloud(xyz: Tensor) -> PointCloud:
     )
 
 
-def large(count: int) -> str:
-    """Update a memory of so many points that was never fused, then once more."""
-    memory = start_memory()
-    far = torch.rand(count - memory.points.num_points, 3, generator=torch.Generator().manual_seed(0))
-    far = far * torch.tensor([200.0, 2.4, 8.0]) - torch.tensor([220.0, 1.2, 0.0])
-    memory = GeometricMemory(
-        PointCloud.concat([memory.points, as_cloud(far)]), memory.views, memory.median_depth
-    )
-    frames = torch.full((KEPT + 1, 3, HEIGHT, WIDTH), 0.5)
-    took = []
-    for clip, fusion in ((1, "holes"), (1, "voxel"), (2, "voxel")):
-        at = cameras(clip)
-        (memory_after, _), spent = timed(
-            lambda memory=memory, at=at, fusion=fusion: update_memory(
-                memory, frames, at, 3 * corridor(at), fusion=fusion, cell=CELL, **SETTINGS
-            )
-        )
-        took.append(spent / 1e3)
-        memory = memory if fusion == "holes" else memory_after
-    return (
-        f"A memory of {count:,} points: one clip into its holes {took[0]:.1f} s; fused for the first time "
-        f"{took[1]:.1f} s ({memory.points.num_points:,} points are left), the next clip {took[2]:.1f} s."
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--points", type=int, default=10_000_000)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     rows, cost, saved = grow(args.clips)
@@ -143,8 +116,6 @@ def main() -> None:
         f"Last clips against first: {cost:.2f} times the cost. Plain union against fused cloud: {saved:.1f} "
         "times the points.",
     ]
-    if args.points:
-        lines += ["", large(args.points)]
     report = "\n".join(lines)
     print(report)
     if args.output:

@@ -33,7 +33,7 @@ def start_camera(
         start = continue_from.cameras[-1]
     elif memory is not None:
         view = memory.views[0]
-        start = Cameras(view.w2c[None], view.K[None], view.height, view.width)
+        start = view.camera
     else:
         # K is made at the final size: K of another aspect, stretched, would have pixels that are not square.
         height, width = height or DEFAULT_SIZE[0], width or DEFAULT_SIZE[1]

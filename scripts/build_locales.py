@@ -5,7 +5,8 @@
     python scripts/build_locales.py --skeleton   add what translations lack, in English, to be translated
 
 A new node needs locales/zh/nodes/<ID>.json and locales/ja/nodes/<ID>.json: display_name, description, and a
-pair [name, tooltip] per input and output. Needs a ComfyUI checkout, or a saved /object_info (--schemas).
+pair [name, tooltip] per input and output; an input that a dynamic combo's choice adds is "combo.input".
+Needs a ComfyUI checkout, or a saved /object_info (--schemas).
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def _texts(schema: Mapping[str, Any]) -> dict[str, Any]:
         for name, spec in schema["input"].get(section, {}).items():
             options = spec[1] if len(spec) > 1 else {}
             inputs[name] = [options.get("display_name") or name, options.get("tooltip") or ""]
+            if spec[0] == "COMFY_DYNAMICCOMBO_V3":
+                inputs.update({f"{name}.{sub}": pair for sub, pair in _choice_texts(options["options"])})
     tooltips = schema.get("output_tooltips") or [""] * len(schema["output_name"])
     return {
         "display_name": schema["display_name"],
@@ -47,13 +50,29 @@ def _texts(schema: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _choice_texts(choices: list[Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+    """Name and texts of every input that only some choices of a dynamic combo have."""
+    labels: dict[str, str] = {}
+    tooltips: dict[str, dict[str, str]] = {}
+    for choice in choices:
+        for section in ("required", "optional"):
+            for name, spec in choice["inputs"].get(section, {}).items():
+                labels.setdefault(name, spec[1].get("display_name") or name)
+                tooltips.setdefault(name, {})[choice["key"]] = spec[1].get("tooltip") or ""
+    for name, by_choice in tooltips.items():
+        several = len(set(by_choice.values())) > 1
+        parts = [f"{choice}: {text}" if several else text for choice, text in by_choice.items()]
+        yield name, [labels[name], " ".join(dict.fromkeys(parts))]
+
+
 def node_defs(texts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Texts as the frontend reads them (nodeDefs.json)."""
     return {
         node: {
             "display_name": entry["display_name"],
             "description": entry["description"],
-            "inputs": {name: _named(pair) for name, pair in entry["inputs"].items()},
+            # The frontend looks up "combo.input" as "combo_input".
+            "inputs": {name.replace(".", "_"): _named(pair) for name, pair in entry["inputs"].items()},
             "outputs": {str(slot): _named(pair) for slot, pair in enumerate(entry["outputs"])},
         }
         for node, entry in texts.items()

@@ -1,4 +1,4 @@
-"""Freeze what saved workflows rely on, ids, inputs and outputs, in tests/data/node_contract.json.
+"""Freeze what saved workflows rely on, ids, inputs and outputs, in tests/data/node_contract/<version>.json.
 
     python scripts/freeze_contract.py
 
@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-CONTRACT = ROOT / "tests" / "data" / "node_contract.json"
+CONTRACTS = ROOT / "tests" / "data" / "node_contract"
 
 
 def contract(schemas: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,9 +51,10 @@ FILE_INPUTS = ("file", "backbone", "worldstereo")
 
 def main() -> None:
     from scripts.build_workflows import read_schemas
+    from worldstereo_core import __version__
 
     text = json.dumps(contract(read_schemas()), indent=1, ensure_ascii=False)
-    CONTRACT.write_text(text + "\n", encoding="utf-8")
+    (CONTRACTS / f"{__version__}.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from torch import Tensor
 from worldstereo_core.commands.demo_scene import cast_depth, draw_view, start_camera
 from worldstereo_core.geometry.cameras import Cameras, fov_to_K, look_at, project
 from worldstereo_core.geometry.trajectory import Trajectory, build_trajectory
+from worldstereo_core.memory.match_pictures import draw_matches
 from worldstereo_core.memory.memory import GeometricMemory, initialise_memory
 
 Image = Pillow.Image
@@ -98,12 +99,39 @@ class Scene:
         flat.paste((54, 36, 58), (3, 3), ink)
         return side_by_side(view, flat)
 
+    def view(self, camera: Cameras) -> Image:
+        """The room itself as one camera sees it."""
+        return to_image(draw_view(camera.w2c[0] @ self.w2c, self.K, HEIGHT, WIDTH, SAMPLES))
+
+    def matches(self, trajectory: Trajectory) -> Image:
+        """What the first picture and the end of a move share: lines above, colours below."""
+        cameras = trajectory.cameras[[0, trajectory.num_frames - 1]]
+        w2c = cameras.w2c[1] @ self.w2c
+        frames = torch.stack([self.picture, draw_view(w2c, self.K, HEIGHT, WIDTH, SAMPLES)])
+        depths = cast_depth(w2c, self.K, HEIGHT, WIDTH).expand(2, -1, -1)  # frame 0 is not kept
+        memory, _ = self.memory.update(frames, cameras, depths, keep_frames=1)
+        image = Pillow.new("RGB", (WIDTH, HEIGHT))
+        for row, style in enumerate(("lines", "colour map")):
+            drawn = draw_matches(memory, 0, -1, style, num_lines=24)
+            pair = to_image(drawn.image.movedim(-1, 0)).resize(
+                (WIDTH, HEIGHT // 2), Pillow.Resampling.LANCZOS
+            )
+            image.paste(pair, (0, row * HEIGHT // 2))
+        return image
+
     def overview(
-        self, moves: list[tuple[Trajectory, Colour]], eye: tuple[float, float, float] = EYE
+        self,
+        moves: list[tuple[Trajectory, Colour]],
+        eye: tuple[float, float, float] = EYE,
+        taken_in: int | None = None,
     ) -> Image:
-        """The room's points after all moves, seen from above and behind, with the camera paths."""
+        """The room's points after the moves, seen from above and behind, with the camera paths.
+
+        Args:
+            taken_in: so many of the moves add points; None = all.
+        """
         memory = self.memory
-        for trajectory, _ in moves:
+        for trajectory, _ in moves[:taken_in]:
             cameras = trajectory.cameras[[0, 5, 10, 15, 20]]
             views = [camera @ self.w2c for camera in cameras.w2c]
             K = cameras.K[0]

@@ -14,7 +14,7 @@ from worldstereo_core.commands.comfy_prompt import is_widget, widget_inputs
 
 from .workflow_files import ModelFile
 
-PACK = {"cnr_id": "comfyui-worldstereo", "ver": "0.1.0"}
+PACK = {"cnr_id": "comfyui-worldstereo", "ver": "0.2.0"}
 CORE = {"cnr_id": "comfy-core"}
 NOTES = ("MarkdownNote", "Note")  # drawn by the frontend, unknown to the server
 BYPASSED = 4

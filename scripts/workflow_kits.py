@@ -25,10 +25,16 @@ class Sampling:
     cfg: float
 
 
-def few_steps(graph: Graph) -> Sampling:
-    """As memory-dmd is sampled."""
+def few_steps(graph: Graph, denoise: float = 1.0) -> Sampling:
+    """As memory-dmd is sampled; with `denoise` below 1 a draft is kept in part."""
     sigmas = graph.add(
-        "WorldStereo_MakeSigmas", width=400, schedule="few-step (DMD)", steps=4, shift=5.0, start=250
+        "WorldStereo_MakeSigmas",
+        width=400,
+        schedule="few-step (DMD)",
+        steps=4,
+        shift=5.0,
+        start=250,
+        denoise=denoise,
     )
     sampler = graph.add("KSamplerSelect", width=400, sampler_name="euler")
     return Sampling([sigmas, sampler], sampler["SAMPLER"], sigmas["sigmas"], 1.0)
@@ -49,6 +55,7 @@ class Kit:
         variant: as the loader's widget names it.
         backbone: None for a complete file.
         lora: put between loader and control, with this strength.
+        is_laid_over: core's loader loads the backbone, and *Apply WorldStereo Weights* takes the file.
         frames: of trajectory and render: one per key frame, or 81 for a file that makes video.
     """
 
@@ -61,6 +68,7 @@ class Kit:
     has_references: bool = True
     lora: ModelFile | None = None
     lora_strength: float = 1.0
+    is_laid_over: bool = False
     frames: int = 21
 
     @property

@@ -10,6 +10,7 @@ from . import workflow_files as files
 from . import workflow_notes as notes
 from .workflow_graph import BYPASSED, Box, Graph, Node, Output
 from .workflow_kits import Kit, Sampling
+from .workflow_loaders import models
 
 BLUE, GREEN, GOLD, PURPLE, RED, TEAL, GREY = (
     "#3f789e",
@@ -64,46 +65,6 @@ class Clip:
     nodes: dict[str, Node]
 
 
-def models(graph: Graph, left: int, top: int, kit: Kit) -> tuple[dict[str, Node], Output, Box]:
-    """Loaders with the real file names; gives the nodes and the model that clips are sampled with."""
-    chosen = tuple(file for file in (kit.backbone, kit.worldstereo) if file is not None)
-    load = graph.add(
-        "WorldStereo_LoadModel",
-        width=440,
-        backbone=kit.backbone.name if kit.backbone else "none",
-        worldstereo=kit.worldstereo.name,
-        variant=kit.variant,
-        models=chosen,
-    )
-    first, model = [load], load["model"]
-    if kit.lora is not None:
-        style = graph.add(
-            "LoraLoaderModelOnly",
-            title="Style LoRA",
-            width=440,
-            model=model,
-            lora_name=kit.lora.name,
-            strength_model=kit.lora_strength,
-            models=(kit.lora,),
-        )
-        first, model = [load, style], style["MODEL"]
-    text = graph.add(
-        "CLIPLoader",
-        title="Load text encoder",
-        width=440,
-        clip_name=files.TEXT_ENCODER.name,
-        type="wan",
-        models=(files.TEXT_ENCODER,),
-    )
-    vision = graph.add(
-        "CLIPVisionLoader", width=440, clip_name=files.CLIP_VISION.name, models=(files.CLIP_VISION,)
-    )
-    vae = graph.add("VAELoader", width=440, vae_name=files.VAE.name, models=(files.VAE,))
-    moge = graph.add("LoadMoGeModel", width=440, model_name=files.MOGE.name, models=(files.MOGE,))
-    box = graph.group("1 · Models", left, top, [first, [text, vision, vae, moge]], BLUE)
-    return {"load": load, "text": text, "vision": vision, "vae": vae, "moge": moge}, model, box
-
-
 def picture(graph: Graph, left: int, top: int, moge: Output) -> Source:
     """From one picture to the memory of its world."""
     load = graph.add("LoadImage", title="Your picture", width=360, height=340, image="example.png")
@@ -147,6 +108,7 @@ def clip(
     *,
     number: str,
     name: str,
+    extra: str = "",
 ) -> Clip:
     """One clip, from the camera move to the video file: three groups from left to right.
 
@@ -155,6 +117,8 @@ def clip(
         moves: nodes of the camera move; the first one gives the trajectory.
         number: what the group titles begin with.
         name: the video's file name.
+        extra: "early look" adds a node that shows the clip roughly, before the sampler; "draft" starts
+            from the render instead of noise.
     """
     kit = shared.kit
     track = moves[0]["trajectory"]
@@ -203,6 +167,29 @@ def clip(
         control=shared.control,
         condition=control["condition"],
     )
+    second, latent = [apply], image["latent"]
+    if extra == "early look":
+        early = graph.add(
+            "WorldStereo_LookEarly",
+            title="Early look: one step, half the size",
+            height=460,
+            model=apply["model"],
+            positive=image["positive"],
+            negative=image["negative"],
+            latent=image["latent"],
+            vae=shared.vae,
+            seed=1024,
+            size="half",
+        )
+        second.append(early)
+    elif extra == "draft":
+        draft = graph.add(
+            "WorldStereo_EncodeKeyframes",
+            title="The render as a draft",
+            images=render["render"],
+            vae=shared.vae,
+        )
+        second, latent = [apply, draft], draft["latent"]
     sample = graph.add(
         "SamplerCustom",
         width=320,
@@ -211,7 +198,7 @@ def clip(
         negative=image["negative"],
         sampler=shared.sampling.sampler,
         sigmas=shared.sampling.sigmas,
-        latent_image=image["latent"],
+        latent_image=latent,
         cfg=shared.sampling.cfg,
         noise_seed=1024,
     )
@@ -219,7 +206,7 @@ def clip(
         f"{number} · Encode and sample",
         box.right + SPACE,
         top,
-        [[vision, image, control], [apply, sample]],
+        [[vision, image, control], [*second, sample]],
         RED,
     )
     split = [] if kit.makes_video else [graph.add("WorldStereo_SplitKeyframes", width=420)]
@@ -235,7 +222,7 @@ def clip(
     end = graph.group(
         f"{number} · Clip: {length}", middle.right + SPACE, top, [[*split, decode, video], [save]], TEAL
     )
-    nodes = {"move": moves[0], "sample": sample, "save": save}
+    nodes = {"move": moves[0], "render": render, "sample": sample, "save": save}
     return Clip(decode["IMAGE"], track, (box, middle, end), nodes)
 
 
@@ -290,19 +277,17 @@ def beginning(
     readme = graph.group("Read me", 0, 0, [[start_note, files_note]], GREY)
     left = readme.right + SPACE
     loaded, model, loaders = models(graph, left, 0, kit)
-    source = world(graph, left, loaders.bottom + SPACE, loaded["moge"]["MOGE_MODEL"])
-    positive, negative, sampling, words = prompt(
-        graph, left, source.box.bottom + SPACE, loaded["text"]["CLIP"], kit
-    )
+    source = world(graph, left, loaders.bottom + SPACE, loaded["moge"])
+    positive, negative, sampling, words = prompt(graph, left, source.box.bottom + SPACE, loaded["text"], kit)
     graph.align([readme, words])
     source.nodes["prompt"] = positive
     shared = Shared(
         kit,
         model,
-        loaded["load"]["control"],
-        loaded["vae"]["VAE"],
-        loaded["vision"]["CLIP_VISION"],
-        loaded["moge"]["MOGE_MODEL"],
+        loaded["control"],
+        loaded["vae"],
+        loaded["vision"],
+        loaded["moge"],
         positive["CONDITIONING"],
         negative["CONDITIONING"],
         sampling,
@@ -310,11 +295,14 @@ def beginning(
     return shared, source, graph.align([loaders, source.box, words], right=True)
 
 
-def first_clip(graph: Graph, kit: Kit, text: str, move: Mapping[str, Any] = ORBIT_RIGHT) -> Clip:
-    """A whole template of one clip from one picture."""
+def first_clip(
+    graph: Graph, kit: Kit, text: str, move: Mapping[str, Any] = ORBIT_RIGHT, extra: str = ""
+) -> Clip:
+    """A whole template of one clip from one picture; `extra` as for `clip`."""
     shared, source, edge = beginning(graph, kit, text)
     moves = [move_node(graph, source.memory, kit, move)]
-    made = clip(graph, edge + SPACE, 0, shared, source.start, source.memory, moves, number="4", name="clip")
+    left, start = edge + SPACE, source.start
+    made = clip(graph, left, 0, shared, start, source.memory, moves, number="4", name="clip", extra=extra)
     made.nodes.update(source.nodes)
     if not kit.makes_video:
         interpolation(graph, made.boxes[1].left, graph.align(made.boxes) + SPACE, made.images)
@@ -333,6 +321,7 @@ def grow(graph: Graph, shared: Shared, memory: Output, made: Clip) -> tuple[list
         images=made.images,
         trajectory=made.trajectory,
         geometry=depth["moge_geometry"],
+        alignment="robust",
     )
     return [depth, update], update["memory"]
 

@@ -1,4 +1,4 @@
-"""What the shipped templates need beside models: a picture, a depth map, a camera file and a saved memory."""
+"""What the shipped templates need beside models: a picture, depth, a camera file, a saved memory, a world."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from worldstereo_core.geometry.cameras import fov_to_K
 from worldstereo_core.geometry.trajectory import build_trajectory
 from worldstereo_core.memory.memory import initialise_memory
 from worldstereo_core.memory.storage import save_memory
+from worldstereo_core.world.clip_files import ClipContents
+from worldstereo_core.world.world import add_clip, create_world
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = ROOT / "workflows"
@@ -43,5 +45,10 @@ def write_inputs(base: Path) -> None:
         "orbit right", start=(torch.eye(4), K), height=HEIGHT, width=WIDTH, amount_deg=10, num_frames=3
     )
     clip = memory.render(orbit)
-    memory, _ = memory.update(clip.image, orbit, clip.depth, keep_frames=2)
-    save_memory(folder / "memory_00001_.safetensors", memory)
+    grown, _ = memory.update(clip.image, orbit, clip.depth, keep_frames=2)
+    save_memory(folder / "memory_00001_.safetensors", grown)
+    if not (folder / "my_world").exists():
+        world = create_world(folder / "my_world", memory)
+        world, _ = add_clip(world, ClipContents(clip.image, orbit, grown), slot=1)
+        again, _ = grown.update(clip.image, orbit, clip.depth, keep_frames=2)
+        add_clip(world, ClipContents(clip.image, orbit, again), slot=2)

@@ -3,4 +3,4 @@
 Importing this package imports nothing else: no torch, no ComfyUI, no GPU and no network are needed for it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from worldstereo_core.formats.polyline import polyline_from_text
-from worldstereo_core.geometry.cameras import Cameras
 from worldstereo_core.geometry.drawn_path import draw_path
 from worldstereo_core.geometry.path_picture import draw_on_picture
 from worldstereo_core.geometry.path_spline import sample_path
@@ -130,7 +129,7 @@ def other_ways(graph: Graph, left: int, top: int, memory: Output) -> Box:
 
 def thumbnail(scene: Scene) -> Image:
     view = scene.memory.views[0]
-    camera = Cameras(view.w2c[None], view.K[None], view.height, view.width)
+    camera = view.camera
     line = polyline_from_text("30%,95% 60%,76% 68%,60% 56%,52%", (view.height, view.width))
     assert view.depth is not None
     path = draw_path(line, view.depth, camera, reach=0.6, scale=scene.memory.median_depth)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import workflow_kits as kits
 from .. import workflow_notes as notes
 from .. import workflow_pieces as pieces
-from ..thumbnail_scene import GOLD, TEAL, Image, Scene
+from ..thumbnail_scene import Image, Scene
 from ..workflow_graph import Box, Graph, Node, Output
 from ..workflow_pieces import SPACE
 
@@ -102,8 +102,4 @@ def describe(graph: Graph) -> None:
 
 
 def thumbnail(scene: Scene) -> Image:
-    moves, start = [], None
-    for number, move in enumerate(MOVES[:5:2]):
-        start = scene.move(str(move["preset"]), float(move["amount_deg"]), start=start)
-        moves.append((start, (GOLD, TEAL, (225, 120, 200))[number]))
-    return scene.overview(moves)
+    return scene.film_strip(scene.move("orbit left", 40.0))

@@ -21,7 +21,7 @@ A picture becomes a point cloud, a camera moves through it, and the model turns 
 
 
 def describe(graph: Graph) -> None:
-    pieces.first_clip(graph, kits.MEMORY_DMD, TEXT)
+    pieces.first_clip(graph, kits.MEMORY_DMD, TEXT, extra="early look")
 
 
 def thumbnail(scene: Scene) -> Image:

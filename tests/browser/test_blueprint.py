@@ -27,7 +27,7 @@ WIRE = """([frames, steps]) => {
     wire(named("WorldStereo_BuildTrajectory"), "trajectory", "trajectory");
     wire(clip, "images", "images", video);
     for (const type of ["RenderMemory", "RetrieveReferences", "EncodeClipVision", "EncodeFirstFrame",
-                        "EncodeControl", "ApplyControl", "MakeSigmas", "SplitKeyframes"])
+                        "EncodeControl", "ApplyControl", "LookEarly", "MakeSigmas", "SplitKeyframes"])
         app.graph.remove(named("WorldStereo_" + type));
     for (const type of ["KSamplerSelect", "SamplerCustom", "VAEDecode"]) app.graph.remove(named(type));
     for (const node of clip.subgraph.nodes)

@@ -9,6 +9,7 @@ import pytest
 from tests.template_files import ROOT
 
 NODE = "WorldStereo_RenderMemory"
+WIDGETS = ("radius", "points_per_pixel", "min_confidence", "uncertain_below", "uncertain_softness")
 CREATE = f"""() => {{
     app.graph.clear();
     const node = LiteGraph.createNode("{NODE}");
@@ -29,7 +30,7 @@ def test_a_node_speaks_the_chosen_language(open_frontend, language):
         names = {name: entry["name"] for name, entry in texts["inputs"].items()}
         assert title == texts["display_name"]
         assert inputs == [names[name] for name in ("memory", "trajectory", "first_frame")]
-        assert widgets == [names[name] for name in ("radius", "points_per_pixel", "min_confidence")]
+        assert widgets == [names[name] for name in WIDGETS]
         assert outputs == [entry["name"] for entry in texts["outputs"].values()]
         assert front.errors == []
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.freeze_contract import CONTRACT, node_contract
+from scripts.freeze_contract import CONTRACTS, node_contract
 from tests.template_files import SMALL, write_inputs
 from worldstereo_core.commands.comfy_prompt import workflow_to_prompt
 from worldstereo_core.commands.comfy_stand_ins import shrink_workflow, write_tiny_weights
@@ -45,14 +45,16 @@ def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def test_no_node_changed_so_that_a_saved_workflow_breaks(comfy_server):
-    promised = json.loads(CONTRACT.read_text(encoding="utf-8"))
     offered = comfy_server.object_info()
     replaced = comfy_server.get("/node_replacements")
-    for name, old in promised.items():
-        if name in offered:
-            assert breaks(old, node_contract(offered[name])) == [], name
-        else:
-            assert replaced[name], f"{name} is gone and nothing stands for it"
+    versions = sorted(CONTRACTS.glob("*.json"))
+    assert {path.stem for path in versions} >= {"0.1.0", "0.2.0"}
+    for path in versions:
+        for name, old in json.loads(path.read_text(encoding="utf-8")).items():
+            if name in offered:
+                assert breaks(old, node_contract(offered[name])) == [], (path.stem, name)
+            else:
+                assert replaced[name], f"{name} of {path.stem} is gone and nothing stands for it"
 
 
 def node(*names: str, outputs: tuple[str, ...] = ("IMAGE",), **changes: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from scripts.build_locales import (
     build,
     english,
     faults,
+    node_defs,
     translations,
     with_skeleton,
 )
@@ -65,6 +66,34 @@ def test_the_check_sees_gaps_strays_and_english(schemas):
     assert filled["WorldStereo_FitImage"]["inputs"].keys() == source["WorldStereo_FitImage"]["inputs"].keys()
     assert filled["WorldStereo_LoadMemory"] == source["WorldStereo_LoadMemory"]
     assert filled["WorldStereo_SaveMemory"] == complete["WorldStereo_SaveMemory"]
+
+
+def test_inputs_of_a_dynamic_combo_have_texts_under_the_key_the_frontend_looks_up():
+    def option(key, **inputs):
+        return {"key": key, "inputs": {"required": inputs}}
+
+    options = [
+        option("shift", x=["FLOAT", {"tooltip": "Metres."}], on=["BOOLEAN", {"tooltip": "Do it."}]),
+        option("turn", x=["FLOAT", {"tooltip": "Degrees.", "display_name": "angle"}]),
+        option("lift", on=["BOOLEAN", {"tooltip": "Do it."}]),
+    ]
+    combo = ["COMFY_DYNAMICCOMBO_V3", {"tooltip": "How.", "options": options}]
+    schema = {
+        "display_name": "Move",
+        "description": "Moves.",
+        "input": {"required": {"how": combo}},
+        "output_name": ["out"],
+        "output_tooltips": ["The result."],
+    }
+    texts = english({"WorldStereo_Move": schema})
+    assert texts["WorldStereo_Move"]["inputs"] == {
+        "how": ["how", "How."],
+        "how.x": ["x", "shift: Metres. turn: Degrees."],
+        "how.on": ["on", "Do it."],
+    }
+    found = node_defs(texts)["WorldStereo_Move"]["inputs"]
+    assert list(found) == ["how", "how_x", "how_on"]
+    assert found["how_on"] == {"name": "on", "tooltip": "Do it."}
 
 
 def test_the_languages_name_the_same_categories_and_sockets():

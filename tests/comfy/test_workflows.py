@@ -10,10 +10,14 @@ import pytest
 from tests.template_files import BLUEPRINT, FRAMES, HEIGHT, ROOT, SMALL, WIDTH, WORKFLOWS, write_inputs
 from worldstereo_core.commands.comfy_prompt import workflow_to_prompt
 from worldstereo_core.commands.comfy_stand_ins import shrink_workflow, write_tiny_weights
+from worldstereo_core.world.manifest import read_manifest
 
 WRITTEN_WITH = "0.33."  # core nodes gain widgets from version to version
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+WITHOUT_MODEL = ("check_views_and_export_colmap", "export_a_world")
+WITH_MODEL = [name for name in NAMES if name not in WITHOUT_MODEL]
 VIDEO_FRAMES = {"uni3c_on_stock_wan": 4 * (FRAMES - 1) + 1}
+OTHERS = ("two_clips_and_point_cloud", "export_a_world")  # have a test of their own
 current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
 
 
@@ -51,12 +55,32 @@ def clip_files(run, prompt: dict) -> list[dict]:
     return [file for id in ids for file in run.files(id)]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "two_clips" not in name])
+@pytest.mark.parametrize("name", [name for name in WITH_MODEL if name not in OTHERS])
 def test_a_template_of_one_clip_makes_a_video_of_its_frames(server, name):
     prompt = small_prompt(server, read_workflow(name))
     run = server.run(prompt)
     (file,) = clip_files(run, prompt)
     assert count_video_frames(server.view(file)) == (VIDEO_FRAMES.get(name, FRAMES), 16.0)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) & set(WITHOUT_MODEL)))
+def test_a_template_without_a_model_runs_and_every_node_of_it_speaks(server, name):
+    workflow = read_workflow(name)
+    run = server.run(small_prompt(server, workflow))
+    schemas = server.object_info()
+    speaking = {
+        str(node["id"]) for node in workflow["nodes"] if schemas.get(node["type"], {}).get("output_node")
+    }
+    assert speaking and speaking <= set(run.outputs)
+
+
+def test_a_branch_of_a_world_takes_the_clip_in_and_leaves_the_first_world_alone(server):
+    folder = server.base / "output" / "worldstereo"
+    prompt = small_prompt(server, read_workflow("branch_a_world"))
+    run = server.run(prompt)
+    clips = [len(read_manifest(folder / name).clips) for name in ("my_world", "my_world_branch")]
+    assert clips[0] == 2 and clips[1] >= 3
+    assert "3 clips" not in run.outputs[node_of(prompt, "WorldStereo_OpenWorld")]["text"][0]
 
 
 @current
@@ -76,6 +100,21 @@ def test_two_clips_grow_the_memory_and_write_a_point_cloud(server):
     assert content.startswith(b"ply\nformat binary_little_endian")
     # One picture and two clips of which frame 0 is not kept: more points than the picture has pixels.
     assert ply_points(content) > HEIGHT * WIDTH
+
+
+def test_a_world_is_exported_for_blender_and_supersplat(server):
+    prompt = small_prompt(server, read_workflow("export_a_world"))
+    run = server.run(prompt)
+    output = server.base / "output" / "worldstereo"
+    for nth, (folder, files) in enumerate(
+        (
+            ("for_blender", {"points.ply", "camera.py", "video.mp4", "frames", "scene.json"}),
+            ("for_supersplat", {"splats.ply", "camera.json", "scene.json"}),
+        )
+    ):
+        assert {path.name for path in (output / folder).iterdir()} == files
+        shown = run.outputs[node_of(prompt, "WorldStereo_ExportWorld", nth)]
+        assert {file["filename"] for file in shown["files"]} == files - {"frames"}
 
 
 def ply_points(content: bytes) -> int:

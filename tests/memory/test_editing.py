@@ -154,7 +154,7 @@ def test_a_moved_world_looks_the_same_through_its_moved_views(memory: GeometricM
     assert moved.far_limit == pytest.approx(3 * memory.far_limit)
     for old, new in zip(memory.views, moved.views, strict=True):
         assert_close(new.depth, 3 * old.depth)
-        cameras = [Cameras(view.w2c[None], view.K[None], H, W) for view in (old, new)]
+        cameras = [view.camera for view in (old, new)]
         a, b = memory.render(cameras[0], radius=0.1), moved.render(cameras[1], radius=0.1)
         assert_close(b.depth, 3 * a.depth, atol=1e-3, rtol=1e-4)
         assert_close(a.image, b.image, atol=1e-3, rtol=0)

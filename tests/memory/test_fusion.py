@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from worldstereo_core.checks import ShapeError, WorldStereoError
 from worldstereo_core.geometry.cameras import Cameras, fov_to_K, unproject
 from worldstereo_core.geometry.point_cloud import PointCloud
+from worldstereo_core.memory import cells
 from worldstereo_core.memory.fusion import VoxelMap
 
 H, W = 24, 32
@@ -236,6 +237,25 @@ def test_a_cloud_is_fused_clip_by_clip():
     fused = VoxelMap.from_points(points, CELL)
     assert fused.to_points(min_seen=2).num_points == 1
     assert fused.to_points().num_points == 2
+
+
+def test_a_large_cloud_is_fused_in_parts_as_if_at_once(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    xyz = 40 * torch.rand(3000, 3, generator=generator) - 20
+    clip = torch.randint(0, 3, (3000,), generator=generator).int()
+    points = PointCloud(xyz, torch.rand(3000, 3, generator=generator), torch.ones(3000), clip)
+    whole = VoxelMap.from_points(points, CELL)
+    monkeypatch.setattr(cells, "SLAB_POINTS", 100)
+    pauses: list[int] = []
+    parts = VoxelMap.from_points(points, CELL, lambda: pauses.append(1))
+    assert len(pauses) > 3
+    again = VoxelMap.from_points(parts.to_points(), CELL)
+    for other in (parts, again):
+        assert set(other.blocks) == set(whole.blocks)
+        for number, block in whole.blocks.items():
+            same = other.blocks[number]
+            assert torch.equal(same.keys, block.keys) and torch.equal(same.seen, block.seen)
+            assert_close(same.means, block.means)
 
 
 def test_empty_and_bad_input():

@@ -67,7 +67,7 @@ def test_points_lie_on_the_walls_and_carry_their_colour(memory: GeometricMemory)
 def test_views_are_what_cameras_in_the_middle_see(memory: GeometricMemory):
     assert [view.name for view in memory.views] == [f"pano_bank/{index:04d}" for index in range(6)]
     for view in memory.views:
-        picture, depth = truth(Cameras(view.w2c[None], view.K[None], view.height, view.width))
+        picture, depth = truth(view.camera)
         assert (view.image.float() / 255 - picture[0]).abs().mean() < 0.01
         assert view.depth is not None
         assert (view.depth / depth[0] - 1).abs().median() < 1e-3

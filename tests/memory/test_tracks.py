@@ -117,7 +117,7 @@ def test_the_colour_of_a_place_is_that_of_its_match():
 
 
 def test_views_that_are_not_there_are_refused():
-    with pytest.raises(WorldStereoError, match="second: got view 2, expected 0 to 1"):
+    with pytest.raises(WorldStereoError, match="second: got 2, but the memory has 2 views, numbers 0 to 1"):
         draw_matches(memory_of(0.0, 1.0), 0, 2)
     assert draw_matches(memory_of(0.0, 1.0), -2, -1).matches.is_visible.any()
     with pytest.raises(WorldStereoError, match='style: got "dots"'):

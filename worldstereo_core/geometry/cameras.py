@@ -293,6 +293,19 @@ def project(points: Tensor, K: Tensor, w2c: Tensor) -> tuple[Tensor, Tensor]:
     return on_image[..., :2] / on_image[..., 2:], in_camera[..., 2]
 
 
+def project_to_pixels(points: Tensor, camera: Cameras) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Find the pixel of each world point [N, 3] in one camera.
+
+    Returns:
+        Row, column, camera z, and whether the point falls into the picture: [N] each. Row and column are
+        valid numbers also where it does not.
+    """
+    xy, z = project(points, camera.K[0], camera.w2c[0])
+    inside = (z > 0) & ((xy >= 0) & (xy < xy.new_tensor([camera.width, camera.height]))).all(-1)
+    column, row = torch.where(inside[:, None], xy, 0.0).long().unbind(-1)
+    return row.clamp(max=camera.height - 1), column.clamp(max=camera.width - 1), z, inside
+
+
 def unproject(depth: Tensor, K: Tensor, w2c: Tensor) -> Tensor:
     """Lift depth maps to world points.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,8 @@ _HALF = 1 << (AXIS_BITS + BLOCK_BITS - 1)
 LOCAL_BITS = 3 * BLOCK_BITS
 # Columns of the means.
 XYZ, RGB, NORMAL, CONFIDENCE = slice(0, 3), slice(3, 6), slice(6, 9), 9
+# Points made into cells at once: bounds the memory that takes, and the time between pauses.
+SLAB_POINTS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,21 @@ def points_to_cells(points: PointCloud, cell: float) -> Cells:
     keys = _pack(place.long() + _HALF)
     rows = Cells(keys, means, evidence.weight, evidence.seen, evidence.missed, points.clip)
     return merge_cells(rows, counts="amax")
+
+
+def split_points(points: PointCloud, cell: float) -> Iterator[PointCloud]:
+    """Parts of a cloud, about ``SLAB_POINTS`` each, that share no block of cells; order within is kept."""
+    if points.num_points <= SLAB_POINTS:
+        yield points
+        return
+    slab = torch.floor(points.xyz[:, 0].double() / cell).long() >> BLOCK_BITS
+    slab, order = slab.sort(stable=True)
+    start = 0
+    while start < len(slab):
+        last = slab[min(start + SLAB_POINTS, len(slab)) - 1]
+        end = int(torch.searchsorted(slab, last, right=True))
+        yield points.select(order[start:end])
+        start = end
 
 
 def merge_cells(cells: Cells, counts: Literal["sum", "amax"] = "sum") -> Cells:

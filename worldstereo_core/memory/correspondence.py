@@ -97,14 +97,7 @@ def correspond_views(target: View, source: View, *, tolerance: float = 0.03) -> 
                 "added to the memory, or render the memory at the view's camera."
             )
     assert target.depth is not None and source.depth is not None
-    return correspond(
-        target.depth, view_camera(target), source.depth, view_camera(source), tolerance=tolerance
-    )
-
-
-def view_camera(view: View) -> Cameras:
-    """The camera of one view of the bank."""
-    return Cameras(view.w2c[None], view.K[None], view.height, view.width)
+    return correspond(target.depth, target.camera, source.depth, source.camera, tolerance=tolerance)
 
 
 def depth_error(depth: Tensor, xy: Tensor, z: Tensor) -> Tensor:

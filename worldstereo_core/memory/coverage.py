@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from ..checks import WorldStereoError
-from ..geometry.cameras import Cameras, check_cameras
+from ..geometry.cameras import Cameras, check_cameras, project_to_pixels
 from ..geometry.depth import has_depth
 from ..geometry.rasterize import rasterize_points
 from ..geometry.render import render_points
-from .mask import project_to_pixels
 from .memory import GeometricMemory
 from .view import View
 
@@ -188,7 +187,7 @@ def column_means(xyz: Tensor, counts: Tensor, cells: int = 128) -> Tensor:
 def _saw(view: View, memory: GeometricMemory, tolerance: float, radius: float) -> Tensor:
     """[N] bool points that a view saw."""
     xyz = memory.points.xyz
-    camera = Cameras(view.w2c[None], view.K[None], view.height, view.width).to(xyz.device)
+    camera = view.camera.to(xyz.device)
     if view.depth is None:
         factor = min(1.0, _DRAWN_SIDE / max(view.height, view.width))
         camera = camera.resized(max(1, round(view.height * factor)), max(1, round(view.width * factor)))

@@ -241,7 +241,7 @@ def clean_memory(
     num_cells, num_carved = fused.num_points, 0
     for view in memory.views:
         if view.depth is not None:
-            camera = Cameras(view.w2c[None], view.K[None], view.height, view.width)
+            camera = view.camera
             fused, step = fused.carve(view.depth, camera, margin=margin, protected_clips=protected_clips)
             num_carved += step.num_carved
     points = fused.to_points(min_seen).to(memory.points.xyz.device)

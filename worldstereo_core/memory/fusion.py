@@ -7,7 +7,7 @@ others with the map it started from, which stays valid.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError, check_shape
-from ..geometry.cameras import Cameras, check_cameras, project, unproject
+from ..geometry.cameras import Cameras, check_cameras, project_to_pixels, unproject
 from ..geometry.depth import EdgeMode, depth_edges, has_depth, normals_from_depth
 from ..geometry.point_cloud import Evidence, PointCloud
 from .cells import (
@@ -32,6 +32,7 @@ from .cells import (
     merge_cells,
     points_to_cells,
     split_cells,
+    split_points,
     unpack_key,
 )
 
@@ -76,18 +77,29 @@ class VoxelMap:
         return cls(cell, MappingProxyType({}))
 
     @classmethod
-    def from_points(cls, points: PointCloud, cell: float) -> VoxelMap:
+    def from_points(
+        cls, points: PointCloud, cell: float, pause: Callable[[], None] | None = None
+    ) -> VoxelMap:
         """Fuse a cloud; clip by clip, so that a cell counts how many clips saw it.
 
         The cloud of a map of the same cell gives that map again: its evidence is taken over. Points that
         share a cell but came apart (merged memories, another cell size) count as the one seen most often.
+
+        Args:
+            pause: called between parts of a large cloud; it may raise to interrupt.
         """
         fused = cls.empty(cell)
         if points.evidence is not None:
-            cells = points_to_cells(points.select(points.evidence.weight > 0), cell)
-            return replace(fused, blocks=MappingProxyType(split_cells(cells)))
-        for clip in points.clip.unique().tolist():
-            fused, _ = fused.add_points(points.select(points.clip == clip))
+            points = points.select(points.evidence.weight > 0)
+        for part in split_points(points, cell):
+            if pause is not None:
+                pause()
+            if part.evidence is not None:
+                blocks = {**fused.blocks, **split_cells(points_to_cells(part, cell))}
+                fused = replace(fused, blocks=MappingProxyType(blocks))
+                continue
+            for clip in part.clip.unique().tolist():
+                fused, _ = fused.add_points(part.select(part.clip == clip))
         return fused
 
     def to(self, device: torch.device | str) -> VoxelMap:
@@ -298,9 +310,6 @@ def _is_seen_through(
         free = torch.where(sky.bool(), torch.inf, free)
     # The nearest surface of 3 x 3 pixels: beside a silhouette or unknown pixels nothing is carved.
     free = -F.max_pool2d(-free[None], 3, stride=1, padding=1)[0]
-    height, width = free.shape
-    xy, z = project(xyz.to(free), camera.K[0], camera.w2c[0])
-    inside = (z > 0) & ((xy >= 0) & (xy < xy.new_tensor([width, height]))).all(-1)
-    column, row = torch.where(inside[:, None], xy, 0.0).long().unbind(-1)
-    limit = free[row.clamp(max=height - 1), column.clamp(max=width - 1)] * (1 - margin) - 2 * cell
+    row, column, z, inside = project_to_pixels(xyz.to(free), camera)
+    limit = free[row, column] * (1 - margin) - 2 * cell
     return (inside & (z < limit)).to(xyz.device)

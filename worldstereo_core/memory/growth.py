@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -148,11 +148,19 @@ class Voxels:
         self.num_updated = self.num_carved = 0
 
     @classmethod
-    def of(cls, memory: GeometricMemory, cell: float | None, carving: Carving, radius: float) -> Voxels:
+    def of(
+        cls,
+        memory: GeometricMemory,
+        cell: float | None,
+        carving: Carving,
+        radius: float,
+        pause: Callable[[], None] | None = None,
+    ) -> Voxels:
+        """Of the memory's own map if it has one of this cell; else all its points are fused first."""
         cell = DEFAULT_CELL * memory.median_depth if cell is None else cell
         known = memory.fused
         grid = known.grid if known is not None and known.grid.cell == cell else None
-        return cls(grid or VoxelMap.from_points(memory.points, cell), carving, radius)
+        return cls(grid or VoxelMap.from_points(memory.points, cell, pause), carving, radius)
 
     def render(self, camera: Cameras) -> RenderedFrames:
         points = self.grid.points_in_view(camera)

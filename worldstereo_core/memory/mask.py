@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError, check_shape
-from ..geometry.cameras import Cameras, check_cameras, project
+from ..geometry.cameras import Cameras, check_cameras, project_to_pixels
 from ..geometry.point_cloud import PointCloud
 from ..geometry.render import render_points
 
@@ -109,19 +109,6 @@ def carry_mask(
     weight = 2 * drawn.image[:, 1] - 1
     share = (drawn.image[:, 0] - (1 - weight) / 2) / weight.clamp_min(1e-6)
     return torch.where(drawn.hole_mask > 0.5, 0.0, share.clamp(0, 1))
-
-
-def project_to_pixels(xyz: Tensor, camera: Cameras) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Find the pixel of each world point [N, 3] in one camera.
-
-    Returns:
-        Row, column, camera z, and whether the point falls into the picture: [N] each. Row and column are
-        valid numbers also where it does not.
-    """
-    xy, z = project(xyz, camera.K[0], camera.w2c[0])
-    inside = (z > 0) & ((xy >= 0) & (xy < xyz.new_tensor([camera.width, camera.height]))).all(-1)
-    column, row = torch.where(inside[:, None], xy, 0.0).long().unbind(-1)
-    return row.clamp(max=camera.height - 1), column.clamp(max=camera.width - 1), z, inside
 
 
 def _fit_to_mask(mask: Tensor, cameras: Cameras) -> tuple[Tensor, Cameras]:

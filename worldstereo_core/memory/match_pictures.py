@@ -12,9 +12,9 @@ from torch.nn.functional import interpolate
 
 from ..checks import WorldStereoError
 from ..geometry.cameras import pixel_grid
-from .correspondence import Correspondences, correspond, view_camera
+from .correspondence import Correspondences, correspond
+from .matching import bank_view
 from .memory import GeometricMemory
-from .view import View
 from .warping import carry_over, view_depth
 
 MatchStyle = Literal["lines", "colour map"]
@@ -60,12 +60,12 @@ def draw_matches(
 
     Raises: WorldStereoError for views that are not there.
     """
-    one, two = (_view(memory, name, number) for name, number in (("first", first), ("second", second)))
+    one, two = (bank_view(memory, number, name) for number, name in ((first, "first"), (second, "second")))
     match = correspond(
         view_depth(memory, one),
-        view_camera(one),
+        one.camera,
         view_depth(memory, two),
-        view_camera(two),
+        two.camera,
         tolerance=tolerance,
     )
     left, right = (_at_height(view.image.float() / 255, height) for view in (one, two))
@@ -81,16 +81,6 @@ def draw_matches(
     sureness = float(match.confidence[match.is_visible].mean()) if share > 0 else 0.0
     text = f"{two.name} sees {share:.0%} of what {one.name} shows, with a mean confidence of {sureness:.2f}"
     return MatchPicture(image.movedim(0, -1).cpu(), match, text)
-
-
-def _view(memory: GeometricMemory, name: str, number: int) -> View:
-    count = len(memory.views)
-    if not -count <= number < count:
-        raise WorldStereoError(
-            f"{name}: got view {number}, expected 0 to {count - 1}: the memory holds {count} views. Memory "
-            "Statistics lists them."
-        )
-    return memory.views[number]
 
 
 def _at_height(picture: Tensor, height: int) -> Tensor:

@@ -12,11 +12,11 @@ from torch import Tensor
 from ..checks import WorldStereoError, check_shape
 from ..geometry.cameras import unproject
 from ..geometry.depth import has_depth
-from ..geometry.render import render_points
 from ..geometry.similarity import Similarity
 from .memory import GeometricMemory
 from .merging import MergeReport, merge_memories
 from .view import View
+from .warping import view_depth
 
 Alignment = Literal["same world", "shared picture", "matched pixels", "matched points", "matrix"]
 
@@ -168,13 +168,8 @@ def _lift(word: str, memory: GeometricMemory, view: View, xy: Tensor, radius: fl
             f"matches: {word} pixel {xy[outside][0].tolist()} lies outside view {view.name} of width "
             f"{view.width}, height {view.height}. Read positions off this very picture."
         )
-    if view.depth is None:
-        camera = view.camera.to(memory.points.xyz.device)
-        depth = render_points(memory.points, camera, radius=radius, points_per_pixel=1).depth[0]
-    else:
-        depth = view.depth
     column, row = xy.long().unbind(-1)
-    z = depth.to(xy.device)[row, column]
+    z = view_depth(memory, view, radius).to(xy.device)[row, column]
     if not bool(has_depth(z).all()):
         raise WorldStereoError(
             f"matches: {word} pixel {xy[~has_depth(z)][0].tolist()} of view {view.name} has no depth. "

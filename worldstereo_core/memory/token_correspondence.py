@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from ..checks import ShapeError, WorldStereoError
 from ..geometry.cameras import Cameras
 from ..geometry.render import render_points
-from .correspondence import Correspondences, correspond, view_camera
+from .correspondence import Correspondences, correspond
 from .view import View
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def shared_tokens(
     size = (rows * SAMPLES, columns * SAMPLES)
     sources = []
     for view in views:
-        camera = (view_camera(view) if isinstance(view, View) else view).resized(*size).to(device)
+        camera = (view.camera if isinstance(view, View) else view).resized(*size).to(device)
         depth = view.depth if isinstance(view, View) else None
         sources.append(
             (camera, _drawn(memory, camera) if depth is None else _sampled(depth.to(device), size))

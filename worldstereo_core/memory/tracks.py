@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checks import WorldStereoError
 from ..geometry.cameras import project
 from ..geometry.tracks import Tracks
-from .correspondence import depth_error, view_camera
+from .correspondence import depth_error
 from .export_views import camera_id
 from .memory import GeometricMemory
 from .view import View
@@ -73,7 +73,7 @@ def build_tracks(
     order = point.argsort(stable=True)
     renumbered = kept.long().cumsum(dim=0) - 1
     return Tracks(
-        cameras=tuple(view_camera(one) for one in memory.views),
+        cameras=tuple(one.camera for one in memory.views),
         names=tuple(_file_name(number, one) for number, one in enumerate(memory.views)),
         xyz=xyz[kept],
         rgb=points.rgb[taken][kept],

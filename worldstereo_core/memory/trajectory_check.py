@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checks import PathError, ShapeError
-from ..geometry.cameras import project
+from ..geometry.cameras import project_to_pixels
 from ..geometry.path_spline import turn_angles
 from ..geometry.poses import invert_se3
 from ..geometry.render import RenderedFrames
@@ -300,12 +300,10 @@ def sight_of_places(memory: GeometricMemory, places: Tensor, margin: float) -> t
     for view in memory.views:
         if view.depth is None:
             continue
-        xy, z = project(places, view.K.cpu()[None], view.w2c.cpu()[None])
-        column, row = xy[0].floor().nan_to_num(-1, -1, -1).clamp(-1, 1e6).long().unbind(-1)
-        inside = (z[0] > 0) & (column >= 0) & (column < view.width) & (row >= 0) & (row < view.height)
-        depth = view.depth.cpu()[row.clamp(0, view.height - 1), column.clamp(0, view.width - 1)]
+        row, column, z, inside = project_to_pixels(places, view.camera.to("cpu"))
+        depth = view.depth.cpu()[row, column]
         known = inside & (depth > 0)
-        is_behind = z[0] > depth * (1 + BEHIND_SHARE) + margin
+        is_behind = z > depth * (1 + BEHIND_SHARE) + margin
         behind |= known & is_behind
         free |= known & ~is_behind
     return free, behind

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -129,7 +130,8 @@ def update_memory(
     lines: AlignmentReport | None = None
     growth: Growth = Holes(memory.points, radius)
     if depths is not None and fusion == "voxel":
-        growth = Voxels.of(memory, cell, carving, radius)
+        pause = None if progress is None else partial(progress, 0, len(kept))
+        growth = Voxels.of(memory, cell, carving, radius, pause)
     if depths is not None and align_scale and alignment == "robust":
         lines = _align_lines(memory, clip, growth, percentile, progress)
     views: list[View] = []

@@ -15,6 +15,8 @@ MAX_POINTS = 768
 LEAST_GAIN = 0.005
 # A view counts as showing a frame's points if it is penalised to no less than this.
 LEAST_PENALTY = 0.5
+# Views whose gains are found anew together.
+AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +50,11 @@ def cover(sight: BankSight, seen: Tensor, penalty: Tensor, most: int) -> Coverag
     scores = sight.count(weights) * penalty
     rest, gains, chosen = weights, scores.sum(dim=0), []
     while True:
-        gains[chosen] = -torch.inf
         best = int(gains.argmax())
         if not float(gains[best]) > LEAST_GAIN * len(seen):
             break
         chosen.append(best)
+        gains[best] = -torch.inf
         if len(chosen) == most:
             break
         shown = sight.of_views(torch.tensor([best]))[:, 0]
@@ -60,5 +62,23 @@ def cover(sight: BankSight, seen: Tensor, penalty: Tensor, most: int) -> Coverag
         # Points that no frame misses any more count for nothing, so each round has fewer to count.
         missed = (rest > 0).any(dim=0).nonzero()[:, 0]
         sight, rest = sight.only(missed), rest[:, missed]
-        gains = (sight.count(rest) * penalty).sum(dim=0)
+        _lower(gains, sight, rest, penalty)
     return Coverage(chosen, scores)
+
+
+def _lower(gains: Tensor, sight: BankSight, rest: Tensor, penalty: Tensor) -> None:
+    """Bring gains [V], in place, down to what ``rest`` [T, S] leaves, as far as finding the best needs it.
+
+    Gains only ever fall from round to round, so a view whose last known one is below the best known now is
+    not looked at (lazy greedy, Minoux 1978).
+    """
+    order = gains.argsort(descending=True, stable=True)
+    best = -torch.inf
+    for start in range(0, len(order), AT_ONCE):
+        views = order[start : start + AT_ONCE]
+        if float(gains[views[0]]) < best:
+            break
+        fresh = ((rest @ sight.of_views(views)) * penalty[:, views]).sum(dim=0)
+        # A chosen view stays out.
+        gains[views] = torch.where(torch.isinf(gains[views]), -torch.inf, fresh)
+        best = max(best, float(gains[views].max()))

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from ..geometry.cameras import Cameras, project
+from ..geometry.cameras import Cameras, project, project_to_pixels
 from ..geometry.depth import has_depth
 from ..geometry.point_cloud import PointCloud
 from .view import View
@@ -196,10 +196,8 @@ def _seen_by_views(sample: PointSample, views: Sequence[View]) -> Tensor:
 
 
 def _on_surface(sample: PointSample, view: View, depth: Tensor) -> Tensor:
-    xy, z = project(sample.xyz, view.K.cpu(), view.w2c.cpu())
-    inside = (z > 0) & ((xy >= 0) & (xy < xy.new_tensor([view.width, view.height]))).all(dim=-1)
-    place = torch.where(inside[:, None], xy, 0.0).long()
-    here = depth[place[:, 1], place[:, 0]]
+    row, column, z, inside = project_to_pixels(sample.xyz, view.camera.to("cpu"))
+    here = depth[row, column]
     return inside & has_depth(here) & ((here - z).abs() <= DEPTH_SHARE * z + sample.size)
 
 
@@ -207,11 +205,12 @@ def _unhidden(sample: PointSample, cameras: Cameras) -> Tensor:
     frames = cameras.num_frames
     cameras = cameras.to("cpu")
     xy, z = project(sample.xyz, cameras.K.float(), cameras.w2c.float())  # [T, S, 2], [T, S]
-    inside = (z > 0) & ((xy >= 0) & (xy < xy.new_tensor([cameras.width, cameras.height]))).all(dim=-1)
-    frame, point = inside.nonzero(as_tuple=True)
-    depth = z[frame, point]
+    x, y = xy.unbind(dim=-1)
+    inside = (z > 0) & (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height)
+    found = inside.flatten().nonzero()[:, 0]  # flat indices: gathering by two is slower
+    frame, depth = found // len(sample.xyz), z.flatten()[found]
     cell = max(cameras.height, cameras.width) / CELLS  # pixels
-    column, row = (xy[frame, point] / cell).long().clamp_(max=CELLS - 1).unbind(1)
+    column, row = (xy.flatten(0, 1)[found] / cell).long().clamp_(max=CELLS - 1).unbind(1)
     footprint = sample.size * cameras.K[frame, 0, 0] / (depth * cell)
     level = footprint.clamp(1, 2 ** (LEVELS - 1)).log2().ceil().long()
     sides = [CELLS >> number for number in range(LEVELS)]
@@ -227,5 +226,5 @@ def _unhidden(sample: PointSample, cameras: Cameras) -> Tensor:
         nearest = nearest.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2).minimum(finer)
     hidden = nearest[frame, row, column] < depth * (1 - DEPTH_SHARE) - CUBES * sample.size
     seen = torch.zeros_like(inside)
-    seen[frame, point] = ~hidden
+    seen.view(-1)[found] = ~hidden
     return seen

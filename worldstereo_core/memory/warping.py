@@ -12,7 +12,7 @@ from torch import Tensor
 from ..checks import ShapeError, WorldStereoError, check_shape
 from ..geometry.cameras import Cameras
 from ..geometry.render import render_points
-from .correspondence import Correspondences, correspond, view_camera
+from .correspondence import Correspondences, correspond
 from .memory import GeometricMemory
 from .view import View
 
@@ -166,7 +166,7 @@ def warp_views(
         camera = cameras[frame].to(device)
         depth = _drawn(memory, camera, radius)
         matches = [
-            correspond(depth, camera, source, view_camera(view), tolerance=tolerance)
+            correspond(depth, camera, source, view.camera, tolerance=tolerance)
             for view, source in zip(views, sources, strict=True)
         ]
         image, hole = blend_sources(pictures, matches, sharpness)
@@ -182,7 +182,7 @@ def view_depth(memory: GeometricMemory, view: View, radius: float = 0.008) -> Te
     device = memory.points.xyz.device
     if view.depth is not None:
         return view.depth.to(device)
-    return _drawn(memory, view_camera(view).to(device), radius)
+    return _drawn(memory, view.camera.to(device), radius)
 
 
 def _drawn(memory: GeometricMemory, camera: Cameras, radius: float) -> Tensor:

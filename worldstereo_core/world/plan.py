@@ -241,7 +241,7 @@ def without_latents(memory: GeometricMemory) -> GeometricMemory:
 
 
 def _input_camera(view: View, trajectory: Trajectory) -> Cameras:
-    camera = Cameras(view.w2c[None], view.K[None], view.height, view.width)
+    camera = view.camera
     return camera.cropped(trajectory.height, trajectory.width)
 
 

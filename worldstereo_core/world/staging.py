@@ -35,17 +35,20 @@ def saying_what_failed(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        if _is_kind(error, _FULL):
-            reason = "the disk is full"
-            advice = "Free some space"
-        elif _is_kind(error, _READ_ONLY):
-            reason, advice = "the folder cannot be written to", "Make it writable, or give another name"
-        else:
-            reason, advice = str(error), "Check the disk"
+        reason, advice = explain_disk(error)
         raise WorldStereoError(
             f"world folder {folder}: {what} could not be saved, because {reason}. Everything saved before is "
             f"untouched. {advice}, then run again: it goes on from there."
         ) from error
+
+
+def explain_disk(error: Exception) -> tuple[str, str]:
+    """Why the disk refused, and what to do, in words."""
+    if _is_kind(error, _FULL):
+        return "the disk is full", "Free some space"
+    if _is_kind(error, _READ_ONLY):
+        return "the folder cannot be written to", "Make it writable, or give another name"
+    return str(error), "Check the disk"
 
 
 def _is_kind(error: Exception, numbers: tuple[int, ...]) -> bool:

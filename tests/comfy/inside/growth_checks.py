@@ -54,6 +54,52 @@ def core_panorama() -> dict[str, Any]:
     }
 
 
+def estimated_panorama() -> dict[str, Any]:
+    """Core's own panorama node, with a model that knows the room, straight into a memory."""
+    from types import SimpleNamespace
+    from unittest.mock import patch
+
+    import torch
+    from comfy.ldm.moge.panorama import get_panorama_cameras
+    from comfy_extras.nodes_moge import MoGePanoramaInference
+
+    extrinsics, intrinsics = (torch.as_tensor(part).float() for part in get_panorama_cameras())
+    low, high = torch.tensor([-4.0, -2.0, -1.2]), torch.tensor([3.0, 5.0, 1.5])
+    views = iter(zip(extrinsics, intrinsics.expand(len(extrinsics), 3, 3), strict=True))
+
+    def infer(batch, **settings):
+        points = []
+        for picture in batch:
+            w2c, K = next(views)
+            size = picture.shape[-1]
+            at = (torch.arange(size) + 0.5) / size
+            v, u = torch.meshgrid(at, at, indexing="ij")
+            rays = torch.stack([u, v, torch.ones_like(u)], dim=-1) @ torch.linalg.inv(K).mT
+            world = rays @ w2c[:3, :3]
+            reach = torch.maximum(low / world, high / world).amin(-1)
+            points.append(rays * reach[..., None])
+        points = torch.stack(points)
+        return {"points": points, "mask": torch.ones(points.shape[:3], dtype=torch.bool)}
+
+    model = SimpleNamespace(patcher=None, load_device="cpu", dtype=torch.float32, infer=infer)
+    image = torch.rand(1, 96, 192, 3, generator=torch.Generator().manual_seed(0))
+    with patch("comfy.model_management.load_model_gpu"):
+        geometry = MoGePanoramaInference.execute(model, image, 9, 256, 192, 4)[0]
+    memory = _nodes()["CreatePanoramaMemory"].execute(
+        image, geometry, "6 views (cube)", 64, 64, 90.0, edge_threshold=0.0
+    )[0]
+    xyz = memory.points.xyz
+    core_xyz = torch.stack([-xyz[:, 2], xyz[:, 0], -xyz[:, 1]], dim=-1)
+    reach = core_xyz.norm(dim=-1)
+    true = torch.maximum(low / (core_xyz / reach[:, None]), high / (core_xyz / reach[:, None])).amin(-1)
+    ratio = reach / true
+    return {
+        "off_wall": float((ratio / ratio.median() - 1).abs().max()),
+        "views": len(memory.views),
+        "median_depth": memory.median_depth / float(true.median() * ratio.median()),
+    }
+
+
 def panorama_errors() -> dict[str, str]:
     """What the panorama nodes say to wrong input."""
     import torch
@@ -74,6 +120,35 @@ def panorama_errors() -> dict[str, str]:
         except ValueError as error:
             said[name] = str(error)
     return said
+
+
+def uncertain_half() -> dict[str, list[float]]:
+    """Holes and confidence, left and right, of a render whose left half Depth Anything hardly trusts."""
+    import torch
+
+    nodes = _nodes()
+    height, width = 24, 32
+    confidence = torch.full((1, height, width), 5.0)  # 1 - 1 / 5 = 0.8
+    confidence[..., : width // 2] = 1.25  # 0.2
+    da3 = {
+        "depth": torch.full((1, height, width), 2.0),
+        "mode": "multiview",
+        "confidence": confidence,
+        "intrinsics": torch.tensor([[[30.0, 0, 16], [0, 30, 12], [0, 0, 1]]]),
+    }
+    memory = nodes["CreateMemory"].execute(torch.rand(1, height, width, 3), da3, edge_threshold=0.0)[0]
+    trajectory = nodes["BuildTrajectory"].execute("static", frames=2, memory=memory)[0]
+    found = {}
+    for name, settings in {
+        "plain": {},
+        "cut": {"uncertain_below": 0.5},
+        "soft": {"uncertain_below": 0.5, "uncertain_softness": 1.0},
+        "left out": {"min_confidence": 0.5},
+    }.items():
+        made = nodes["RenderMemory"].execute(memory, trajectory, radius=0.05, **settings)
+        halves = [part[1].unflatten(1, (2, -1))[:, :, 2:-2].mean(dim=(0, 2)) for part in (made[1], made[3])]
+        found[name] = [round(float(value), 3) for value in torch.cat(halves)]
+    return found
 
 
 def update_with_everything() -> dict[str, Any]:
