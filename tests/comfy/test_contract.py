@@ -17,6 +17,11 @@ OLD = Path(__file__).resolve().parents[1] / "workflows"
 OLD_WORKFLOWS = sorted(OLD.glob("v*/*.json"))
 
 
+def option_names(entry: dict[str, Any]) -> set[str]:
+    """Choices of an input; those that bring inputs of their own are known by their key."""
+    return {option["key"] if isinstance(option, dict) else option for option in entry.get("options", ())}
+
+
 def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Changes of a node that would break a workflow saved before them."""
     found = []
@@ -31,7 +36,7 @@ def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             found.append(f"{name}: was optional")
         if before.get("default") != after.get("default"):
             found.append(f"{name}: default {before.get('default')!r} became {after.get('default')!r}")
-        gone = set(before.get("options", ())) - set(after.get("options", before.get("options", ())))
+        gone = option_names(before) - option_names(after if "options" in after else before)
         if gone:
             found.append(f"{name}: lost {sorted(gone)}")
     found += [
