@@ -140,6 +140,8 @@ def _smaller(kind: str, name: str, value: Any, run: SmallRun) -> Any:
         return run.steps
     if kind in ("WorldStereo_UpdateMemory", "WorldStereo_GenerateClips") and name == "keep_frames":
         return min(value, run.frames - 1)
+    if kind == "WorldStereo_UpdateMemory" and name == "alignment" and not run.is_room:
+        return "ratio"  # a plane that turns with the camera is no surface that a robust fit would accept
     return value
 
 
