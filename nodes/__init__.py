@@ -13,6 +13,7 @@ from .controls import CarryMask, DrawCoverage, PickView, RenderControls
 from .correspondence import ExportCorrespondences, MatchViews, WarpViews
 from .early_look import LookEarly
 from .export import ExportPointCloud
+from .export_world import ExportWorld
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
 from .generate_clips import GenerateClips
 from .loaders import ApplyWeights, LoadDepth, LoadModel, SaveMergedModel
@@ -73,6 +74,7 @@ NODES = (
     LookEarly,
     SplitKeyframes,
     ExportPointCloud,
+    ExportWorld,
     WarpViews,
     MatchViews,
     ExportCorrespondences,

@@ -24,6 +24,7 @@ from ..worldstereo_core.memory.trajectory_check import (
 from .camera import fewer_frames, start_camera, unit_text
 from .images import to_image
 from .io_types import MemorySocket, TrajectorySocket
+from .places import radius_input
 from .progress import node_progress
 from .render import drawn_memory, render_clip
 
@@ -123,17 +124,8 @@ class CheckTrajectory(io.ComfyNode):
                     optional=True,
                     tooltip="Picture put in place of frame 0, as in Render Memory along Trajectory.",
                 ),
-                io.Float.Input(
-                    "radius",
-                    default=0.008,
-                    min=0.0005,
-                    max=0.1,
-                    step=0.0005,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Point radius as a share of half the shorter side, as in Render Memory along "
-                    "Trajectory.",
+                radius_input(
+                    "Point radius as a share of half the shorter side, as in Render Memory along Trajectory.",
                 ),
                 io.Int.Input(
                     "points_per_pixel",

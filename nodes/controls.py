@@ -128,14 +128,9 @@ class RenderControls(io.ComfyNode):
                     tooltip="Which clip clip_mask shows, by its number in Memory Statistics; 0 is the first "
                     "picture.",
                 ),
-                io.Float.Input(
-                    "radius",
-                    default=0.008,
-                    min=0.0005,
-                    max=0.1,
-                    step=0.0005,
-                    round=False,
-                    tooltip="Point radius as a share of half the shorter side: 0.008 is 1.9 pixels at 480.",
+                radius_input(
+                    "Point radius as a share of half the shorter side: 0.008 is 1.9 pixels at 480.",
+                    is_advanced=False,
                 ),
                 io.Int.Input(
                     "points_per_pixel",

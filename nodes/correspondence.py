@@ -14,9 +14,25 @@ from ..worldstereo_core.memory.warping import warp_views
 from .files import output_path
 from .images import animated_preview, to_image
 from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
+from .places import radius_input
 from .progress import node_progress, render_device
 
 MODELS = {"COLMAP binary": True, "COLMAP text": False}
+
+
+def _tolerance_input(tooltip: str, is_advanced: bool = False) -> io.Float.Input:
+    """How much depths may differ and still be of the same place; an advanced input is optional."""
+    return io.Float.Input(
+        "tolerance",
+        default=0.03,
+        min=0.001,
+        max=0.5,
+        step=0.001,
+        round=False,
+        optional=is_advanced,
+        advanced=is_advanced or None,
+        tooltip=tooltip,
+    )
 
 
 class WarpViews(io.ComfyNode):
@@ -61,25 +77,14 @@ class WarpViews(io.ComfyNode):
                     tooltip="How much the best view (angle, detail, agreement of depth) outweighs others. "
                     "0 averages all that see a place, 8 takes the best alone. No unit.",
                 ),
-                io.Float.Input(
-                    "tolerance",
-                    default=0.03,
-                    min=0.001,
-                    max=0.5,
-                    step=0.001,
-                    round=False,
-                    tooltip="A place counts as hidden from a view if depths differ by more than this share. "
+                _tolerance_input(
+                    "A place counts as hidden from a view if depths differ by more than this share. "
                     "0.03 = 3 %; more fills holes and lets things show through.",
                 ),
-                io.Float.Input(
-                    "radius",
-                    default=0.008,
-                    min=0.0005,
-                    max=0.1,
-                    step=0.0005,
-                    round=False,
-                    tooltip="Radius of the points drawn for depth, as a share of half the shorter side, as "
+                radius_input(
+                    "Radius of the points drawn for depth, as a share of half the shorter side, as "
                     "on Render Memory along Trajectory.",
+                    is_advanced=False,
                 ),
                 ReferencesSocket.Input(
                     "references",
@@ -162,14 +167,8 @@ class MatchViews(io.ComfyNode):
                 io.Int.Input(
                     "lines", default=60, min=1, max=2000, tooltip="About how many places are joined."
                 ),
-                io.Float.Input(
-                    "tolerance",
-                    default=0.03,
-                    min=0.001,
-                    max=0.5,
-                    step=0.001,
-                    round=False,
-                    tooltip="Depths may differ by this share and still count as the same place; 0.03 = 3 %.",
+                _tolerance_input(
+                    "Depths may differ by this share and still count as the same place; 0.03 = 3 %.",
                 ),
             ],
             outputs=[
@@ -236,16 +235,9 @@ class ExportCorrespondences(io.ComfyNode):
                     default="COLMAP binary",
                     tooltip="binary: smaller, read by everything. text: to look into.",
                 ),
-                io.Float.Input(
-                    "tolerance",
-                    default=0.03,
-                    min=0.001,
-                    max=0.5,
-                    step=0.001,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="A view sees a point if depths differ by less than this share; 0.03 = 3 %.",
+                _tolerance_input(
+                    "A view sees a point if depths differ by less than this share; 0.03 = 3 %.",
+                    is_advanced=True,
                 ),
             ],
             outputs=[

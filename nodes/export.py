@@ -8,7 +8,8 @@ from typing import Any
 from comfy_api.latest import Types, io
 
 from ..worldstereo_core.checks import WorldStereoError
-from ..worldstereo_core.formats.ply import UpAxis, write_ply
+from ..worldstereo_core.formats.ply import write_ply
+from ..worldstereo_core.formats.point_axes import UpAxis
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.pictures import Colouring, recoloured
 from .files import output_path, saved_result

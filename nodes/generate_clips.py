@@ -32,6 +32,7 @@ from .camera import fewer_frames
 from .clip_graph import ClipSettings, build_clip
 from .images import to_image
 from .io_types import MemorySocket, MogeModelSocket, TrajectoriesSocket, TrajectorySocket, WorldSocket
+from .places import radius_input
 from .progress import node_progress, show_progress
 
 logger = logging.getLogger(__name__)
@@ -182,16 +183,8 @@ class GenerateClips(io.ComfyNode):
                     tooltip="How many frames of each clip join the memory, spread evenly, the last one "
                     "always.",
                 ),
-                io.Float.Input(
-                    "radius",
-                    default=0.008,
-                    min=0.0005,
-                    max=0.1,
-                    step=0.0005,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Point radius of the renders as a share of half the shorter side.",
+                radius_input(
+                    "Point radius of the renders as a share of half the shorter side.",
                 ),
                 io.Int.Input(
                     "points_per_pixel",

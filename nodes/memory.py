@@ -18,6 +18,7 @@ from ..worldstereo_core.tensor_writer import saying_why_not
 from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .images import one_mask, one_picture
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket
+from .places import edge_threshold_input
 from .progress import node_progress
 
 
@@ -54,15 +55,7 @@ class CreateMemory(io.ComfyNode):
                     step=0.1,
                     tooltip="Horizontal field of view of the picture, degrees. 0 takes it from the geometry.",
                 ),
-                io.Float.Input(
-                    "edge_threshold",
-                    default=0.35,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Points on depth edges are dropped: higher drops more, 0 keeps all. No unit; "
-                    "0.35 is the released value.",
-                ),
+                edge_threshold_input(),
                 io.Float.Input(
                     "far_contraction",
                     display_name="far contraction (× median depth)",
@@ -139,6 +132,7 @@ class CreateMemory(io.ComfyNode):
             edge_threshold=edge_threshold,
             far_contraction=far_contraction,
             edge_mode=edge_mode,
+            confidence=None if estimate.confidence is None else estimate.confidence[0],
         )
         return io.NodeOutput(memory, memory.summary().text)
 

@@ -14,6 +14,7 @@ from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.panorama import initialise_panorama_memory
 from .images import one_mask, one_picture, to_image
 from .io_types import MemorySocket, MogeGeometrySocket, TrajectorySocket
+from .places import edge_threshold_input
 from .progress import node_progress
 
 VIEW_SETS: dict[str, ViewSet] = {
@@ -76,15 +77,7 @@ class CreatePanoramaMemory(io.ComfyNode):
                     step=0.1,
                     tooltip="Horizontal field of view of a view, degrees. 120 is the released value.",
                 ),
-                io.Float.Input(
-                    "edge_threshold",
-                    default=0.35,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Points on depth edges are dropped: higher drops more, 0 keeps all. No unit; "
-                    "0.35 is the released value.",
-                ),
+                edge_threshold_input(),
                 io.Float.Input(
                     "far_contraction",
                     display_name="far contraction (× median distance)",

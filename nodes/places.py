@@ -59,7 +59,12 @@ def tolerance_input() -> io.Float.Input:
     )
 
 
-def radius_input() -> io.Float.Input:
+def radius_input(
+    tooltip: str = "Point radius as a share of half the shorter side, to tell what hides what: 0.008 is 1.9 "
+    "pixels at 480.",
+    is_advanced: bool = True,
+) -> io.Float.Input:
+    """An input for the radius of drawn points; an advanced one is optional."""
     return io.Float.Input(
         "radius",
         default=0.008,
@@ -67,10 +72,24 @@ def radius_input() -> io.Float.Input:
         max=0.1,
         step=0.0005,
         round=False,
-        optional=True,
-        advanced=True,
-        tooltip="Point radius as a share of half the shorter side, to tell what hides what: 0.008 is 1.9 "
-        "pixels at 480.",
+        optional=is_advanced,
+        advanced=is_advanced or None,
+        tooltip=tooltip,
+    )
+
+
+def edge_threshold_input(is_advanced: bool = False) -> io.Float.Input:
+    """An input for the threshold at which points on depth edges are dropped; an advanced one is optional."""
+    return io.Float.Input(
+        "edge_threshold",
+        default=0.35,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        optional=is_advanced,
+        advanced=is_advanced or None,
+        tooltip="Points on depth edges are dropped: higher drops more, 0 keeps all. No unit; 0.35 is the "
+        "released value.",
     )
 
 

@@ -16,6 +16,7 @@ from ..worldstereo_core.memory.retrieval import RetrievalMethod
 from .camera import fewer_frames
 from .images import animated_preview, one_picture, to_image
 from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
+from .places import radius_input
 from .progress import node_progress, render_device
 
 
@@ -71,14 +72,9 @@ class RenderMemory(io.ComfyNode):
                 TrajectorySocket.Input(
                     "trajectory", tooltip="The cameras; they also give size and frame count."
                 ),
-                io.Float.Input(
-                    "radius",
-                    default=0.008,
-                    min=0.0005,
-                    max=0.1,
-                    step=0.0005,
-                    round=False,
-                    tooltip="Point radius as a share of half the shorter side: 0.008 is 1.9 pixels at 480.",
+                radius_input(
+                    "Point radius as a share of half the shorter side: 0.008 is 1.9 pixels at 480.",
+                    is_advanced=False,
                 ),
                 io.Int.Input(
                     "points_per_pixel",

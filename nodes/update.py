@@ -20,6 +20,7 @@ from ..worldstereo_core.memory.memory import GeometricMemory
 from .camera import fewer_frames
 from .images import check_not_decoded_as_video, many_masks, pictures
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket, TrajectorySocket
+from .places import edge_threshold_input
 from .progress import node_progress, render_device
 
 logger = logging.getLogger(__name__)
@@ -140,17 +141,7 @@ class UpdateMemory(io.ComfyNode):
                     tooltip="Which points a frame removes when it sees through them: those of generated "
                     "clips, everything (also the input image's), or none. Only for voxel.",
                 ),
-                io.Float.Input(
-                    "edge_threshold",
-                    default=0.35,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Points on depth edges are dropped: higher drops more, 0 keeps all. No unit; "
-                    "0.35 is the released value.",
-                ),
+                edge_threshold_input(is_advanced=True),
                 io.Float.Input(
                     "percentile",
                     display_name="extremes left out (%)",

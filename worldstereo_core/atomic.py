@@ -41,22 +41,47 @@ def replace_when_done(path: str | os.PathLike[str], is_durable: bool = False) ->
 
 
 @contextmanager
-def folder_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
+def folder_when_done(
+    path: str | os.PathLike[str], is_replaced: bool = False, is_durable: bool = False
+) -> Iterator[Path]:
     """Yield a temporary folder beside the target; rename it to the target if the block ends without an error.
 
-    Raises: WorldStereoError if the target exists already, or its own folder does not.
+    Args:
+        is_replaced: a folder of that name gives way, as a whole, once the new one is complete.
+        is_durable: have the disk confirm every file before the rename and the rename before returning.
+
+    Raises: WorldStereoError if the target exists already and is not to be replaced, or its own folder does
+    not exist.
     """
     target = Path(path)
-    if target.exists() or not target.parent.is_dir():
-        problem = "exists already" if target.exists() else f"cannot be made: {target.parent} does not exist"
+    exists = target.exists() and not (is_replaced and target.is_dir())
+    if exists or not target.parent.is_dir():
+        problem = "exists already" if exists else f"cannot be made: {target.parent} does not exist"
         raise WorldStereoError(f"{target}: {problem}, so nothing was written. Choose another name.")
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    old = temporary.with_suffix(".old")
     temporary.mkdir()
     try:
         yield temporary
-        os.rename(temporary, target)
+        if is_durable:
+            for parent, _, files in os.walk(temporary, topdown=False):
+                for name in files:
+                    flush_file(Path(parent) / name)
+                flush_folder(Path(parent))
+        if target.exists() and is_replaced:
+            os.rename(target, old)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            if old.exists():
+                os.rename(old, target)
+            raise
+        if is_durable:
+            flush_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def flush_file(path: Path) -> None:

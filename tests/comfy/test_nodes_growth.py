@@ -30,6 +30,15 @@ def test_what_is_no_panorama_is_refused_with_the_numbers(run_in_comfy):
     assert "Take both from the same panorama" in said["size"]
 
 
+def test_what_the_estimator_hardly_trusts_becomes_a_hole_hard_or_soft(run_in_comfy):
+    found = run_in_comfy("growth_checks.py", "uncertain_half")
+    # Holes left and right, then confidence left and right.
+    assert found["plain"] == pytest.approx([0, 0, 0.2, 0.8], abs=0.01)
+    assert found["cut"][:2] == pytest.approx([1, 0], abs=0.01)
+    assert found["soft"][:2] == pytest.approx([0.8, 0.2], abs=0.01)
+    assert found["left out"][0] > 0.9 and found["left out"][1:] == pytest.approx([0, 0, 0.8], abs=0.1)
+
+
 def test_a_clip_is_aligned_repaired_fused_and_reported(run_in_comfy):
     facts = run_in_comfy("growth_checks.py", "update_with_everything")
     assert "frame 2 adds no points" in facts["report"]

@@ -75,6 +75,8 @@ INPUTS = {
     "WorldStereo_MatchViews": "memory first second style lines tolerance",
     "WorldStereo_ExportCorrespondences": "memory filename_prefix max_points min_views model tolerance",
     "WorldStereo_ExportPointCloud": "memory up_axis colours min_confidence filename_prefix",
+    "WorldStereo_ExportWorld": "memory target name if_exists min_confidence metres_per_unit trajectory "
+    "images pictures fps depth splat_size confidence",
     "WorldStereo_ListTrajectories": "trajectories",
     "WorldStereo_OpenWorld": "name memory",
     "WorldStereo_GenerateClips": "world trajectories model control vae positive negative sampler sigmas cfg "

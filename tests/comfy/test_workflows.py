@@ -17,6 +17,7 @@ NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 WITHOUT_MODEL = ("check_views_and_export_colmap", "export_a_world")
 WITH_MODEL = [name for name in NAMES if name not in WITHOUT_MODEL]
 VIDEO_FRAMES = {"uni3c_on_stock_wan": 4 * (FRAMES - 1) + 1}
+OTHERS = ("two_clips_and_point_cloud", "export_a_world")  # have a test of their own
 current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
 
 
@@ -54,7 +55,7 @@ def clip_files(run, prompt: dict) -> list[dict]:
     return [file for id in ids for file in run.files(id)]
 
 
-@pytest.mark.parametrize("name", [name for name in WITH_MODEL if "two_clips" not in name])
+@pytest.mark.parametrize("name", [name for name in WITH_MODEL if name not in OTHERS])
 def test_a_template_of_one_clip_makes_a_video_of_its_frames(server, name):
     prompt = small_prompt(server, read_workflow(name))
     run = server.run(prompt)
@@ -99,6 +100,21 @@ def test_two_clips_grow_the_memory_and_write_a_point_cloud(server):
     assert content.startswith(b"ply\nformat binary_little_endian")
     # One picture and two clips of which frame 0 is not kept: more points than the picture has pixels.
     assert ply_points(content) > HEIGHT * WIDTH
+
+
+def test_a_world_is_exported_for_blender_and_supersplat(server):
+    prompt = small_prompt(server, read_workflow("export_a_world"))
+    run = server.run(prompt)
+    output = server.base / "output" / "worldstereo"
+    for nth, (folder, files) in enumerate(
+        (
+            ("for_blender", {"points.ply", "camera.py", "video.mp4", "frames", "scene.json"}),
+            ("for_supersplat", {"splats.ply", "camera.json", "scene.json"}),
+        )
+    ):
+        assert {path.name for path in (output / folder).iterdir()} == files
+        shown = run.outputs[node_of(prompt, "WorldStereo_ExportWorld", nth)]
+        assert {file["filename"] for file in shown["files"]} == files - {"frames"}
 
 
 def ply_points(content: bytes) -> int:

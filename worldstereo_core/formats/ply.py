@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -14,14 +14,8 @@ from torch import Tensor
 from ..atomic import replace_when_done
 from ..checks import WorldStereoError
 from ..geometry.point_cloud import PointCloud
+from .point_axes import FROM_OURS, UpAxis, turned, turned_back
 
-UpAxis = Literal["y", "z", "-y"]
-# Ours (x right, y down, z forward) to the file's axes; each row is an axis of the file. All are rotations.
-_FROM_OURS: dict[UpAxis, list[list[float]]] = {
-    "y": [[1, 0, 0], [0, -1, 0], [0, 0, -1]],
-    "z": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
-    "-y": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-}
 CHUNK = 2**18
 
 # PLY's names for numbers, old and new, and numpy's without byte order.
@@ -39,6 +33,8 @@ def write_ply(
     *,
     up_axis: UpAxis = "y",
     binary: bool = True,
+    scale: float = 1.0,
+    has_confidence: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a point cloud with colours, confidence, clip number, and normals where it has them.
@@ -48,19 +44,23 @@ def write_ply(
         cloud: the points.
         up_axis: ``"y"`` turns the cloud by 180 degrees about x, so that it stands upright in viewers, where
             y is up; ``"z"`` turns it for programs where z is up (Blender, Unreal); ``"-y"`` keeps our OpenCV
-            axes (y down). A comment in the file says which.
+            axes (y down); ``"y-left"`` mirrors it for left-handed programs (Unity) that take coordinates as
+            they are. A comment in the file says which.
         binary: little endian; False writes text.
+        scale: file units per scene unit.
+        has_confidence: write the confidence of each point.
         progress: called with (points written, points in all); it may raise to stop.
     """
-    if up_axis not in _FROM_OURS:
+    if up_axis not in FROM_OURS:
         raise WorldStereoError(
-            f'up_axis: got "{up_axis}", expected "y" (viewers), "z" (Blender) or "-y" (OpenCV).'
+            f'up_axis: got "{up_axis}", expected "y" (viewers), "z" (Blender), "-y" (OpenCV) or "y-left" '
+            "(Unity)."
         )
     if not isinstance(target, (str, os.PathLike)):
-        _write(target, cloud, up_axis, binary, progress)
+        _write(target, cloud, up_axis, binary, scale, has_confidence, progress)
         return
     with replace_when_done(target) as temporary, open(temporary, "wb") as file:
-        _write(file, cloud, up_axis, binary, progress)
+        _write(file, cloud, up_axis, binary, scale, has_confidence, progress)
 
 
 def read_ply(source: str | os.PathLike[str] | BinaryIO, *, up_axis: UpAxis | None = None) -> PointCloud:
@@ -85,12 +85,16 @@ def _write(
     cloud: PointCloud,
     up_axis: UpAxis,
     binary: bool,
+    scale: float,
+    has_confidence: bool,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
     if cloud.normal is not None:
         fields += [("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
-    fields += [("red", "u1"), ("green", "u1"), ("blue", "u1"), ("confidence", "<f4"), ("clip", "<i4")]
+    fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    fields += [("confidence", "<f4")] if has_confidence else []
+    fields += [("clip", "<i4")]
     properties = "".join(f"property {PLY_NAMES[kind]} {name}\n" for name, kind in fields)
     file.write(
         f"ply\nformat {'binary_little_endian' if binary else 'ascii'} 1.0\n"
@@ -98,7 +102,7 @@ def _write(
         f"element vertex {cloud.num_points}\n{properties}end_header\n".encode("ascii")
     )
     written = 0
-    for rows in _rows(cloud, np.dtype(fields), up_axis):
+    for rows in _rows(cloud, np.dtype(fields), up_axis, scale):
         if binary:
             file.write(rows.tobytes())
         else:
@@ -109,29 +113,28 @@ def _write(
             progress(written, cloud.num_points)
 
 
-def _rows(cloud: PointCloud, layout: np.dtype, up_axis: UpAxis) -> Iterator[np.ndarray]:
+def _rows(cloud: PointCloud, layout: np.dtype, up_axis: UpAxis, scale: float) -> Iterator[np.ndarray]:
     for first in range(0, cloud.num_points, CHUNK):
         part = cloud.select(slice(first, first + CHUNK)).to("cpu")
         vectors = {
-            ("x", "y", "z"): _turned(part.xyz, up_axis),
-            ("red", "green", "blue"): part.rgb.clamp(0, 1).mul(255).round(),
+            ("x", "y", "z"): turned(part.xyz, up_axis) * scale,
+            ("red", "green", "blue"): to_levels(part.rgb),
         }
         if part.normal is not None:
-            vectors["nx", "ny", "nz"] = _turned(part.normal, up_axis)
+            vectors["nx", "ny", "nz"] = turned(part.normal, up_axis)
         rows = np.empty(part.num_points, layout)
         for names, values in vectors.items():
             for name, column in zip(names, values.unbind(-1), strict=True):
                 rows[name] = column.numpy()
-        rows["confidence"], rows["clip"] = part.confidence.numpy(), part.clip.numpy()
+        rows["clip"] = part.clip.numpy()
+        if "confidence" in (layout.names or ()):
+            rows["confidence"] = part.confidence.numpy()
         yield rows
 
 
-def _turned(vectors: Tensor, up_axis: UpAxis) -> Tensor:
-    return vectors @ vectors.new_tensor(_FROM_OURS[up_axis]).T
-
-
-def _turned_back(vectors: Tensor, up_axis: UpAxis) -> Tensor:
-    return vectors @ vectors.new_tensor(_FROM_OURS[up_axis])
+def to_levels(rgb: Tensor) -> Tensor:
+    """Colours 0..1 as uint8."""
+    return rgb.clamp(0, 1).mul(255).round_().to(torch.uint8)
 
 
 def _read(file: BinaryIO, name: str, up_axis: UpAxis | None) -> PointCloud:
@@ -165,13 +168,13 @@ def _read(file: BinaryIO, name: str, up_axis: UpAxis | None) -> PointCloud:
     colours = columns("red", "green", "blue")
     has = set(layout.names or ()).__contains__
     return PointCloud(
-        xyz=_turned_back(columns("x", "y", "z"), up_axis),
+        xyz=turned_back(columns("x", "y", "z"), up_axis),
         rgb=colours / 255 if layout["red"].kind in "iu" else colours,
         confidence=columns("confidence")[:, 0] if has("confidence") else torch.ones(count),
         clip=torch.from_numpy(
             rows["clip"].astype(np.int32) if has("clip") else np.zeros(count, dtype=np.int32)
         ),
-        normal=_turned_back(columns("nx", "ny", "nz"), up_axis)
+        normal=turned_back(columns("nx", "ny", "nz"), up_axis)
         if has("nx") and has("ny") and has("nz")
         else None,
     )
@@ -188,7 +191,7 @@ def _read_header(file: BinaryIO, name: str) -> tuple[str, int, list[tuple[str, s
         match words:
             case ["format", encoding, *_]:
                 pass
-            case ["comment", "up_axis", "y" | "z" | "-y" as up_axis]:
+            case ["comment", "up_axis", "y" | "z" | "-y" | "y-left" as up_axis]:
                 pass
             case ["element", "vertex", number] if number.isdigit():
                 count, in_vertex = int(number), True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -25,6 +26,7 @@ def write_mp4(
     frames: Tensor,  # [T, 3, H, W]
     fps: float = 16,
     quality: int = 16,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a clip that every player and browser opens.
 
@@ -34,6 +36,7 @@ def write_mp4(
             repeated, and a log line says so.
         fps: frames per second.
         quality: H.264 constant rate factor, 0 (lossless) to 51; 16 is visually lossless.
+        progress: called with (frames written, frames in all); it may raise to stop.
     """
     import av
 
@@ -57,13 +60,15 @@ def write_mp4(
         # Untagged colours are guessed from the picture's size, differently by different players.
         codec.colorspace = codec.color_primaries = codec.color_trc = BT709
         codec.color_range = LIMITED_RANGE
-        for frame in frames:
+        for number, frame in enumerate(frames, start=1):
             pixels = to_bytes(f"frames for {path}", frame)
             pixels = pad(pixels[None].float(), (0, width - sizes["W"], 0, height - sizes["H"]), "replicate")
             picture = av.VideoFrame.from_ndarray(
                 np.ascontiguousarray(pixels[0].byte().permute(1, 2, 0).numpy()), format="rgb24"
             ).reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE)
             container.mux(stream.encode(picture))
+            if progress is not None:
+                progress(number, len(frames))
         container.mux(stream.encode())
 
 

@@ -116,7 +116,7 @@ def render_controls(
         edge_source: what Canny's detector looks at: the picture, the depth (as disparity in 8 bits over the
             frame), or both, joined.
         low, high: thresholds, as in ``cv2.Canny``.
-        progress: called with (frames done, frames in all); it may raise to interrupt.
+        progress: called with (steps done, steps in all), three steps per frame; it may raise to interrupt.
 
     Returns:
         Frames on the device of the points. Along the outline of holes there are no edges.
@@ -130,13 +130,19 @@ def render_controls(
     if edge_source not in ("picture", "depth", "both"):
         raise WorldStereoError(f'edges_from: got "{edge_source}", expected "picture", "depth" or "both".')
     cameras = cameras.to(points.xyz.device)
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(done, 3 * cameras.num_frames)
+
     frames = []
     for frame in range(cameras.num_frames):
-        drawn = _draw(points, cameras[frame], radius, points_per_pixel)
-        drawn = _closed(drawn, close_gaps)
-        frames.append((*drawn, _edges(drawn, edge_source, low, high), _normals(drawn, cameras[frame])))
-        if progress is not None:
-            progress(frame + 1, cameras.num_frames)
+        drawn = _closed(_draw(points, cameras[frame], radius, points_per_pixel), close_gaps)
+        report(3 * frame + 1)
+        edges = _edges(drawn, edge_source, low, high)
+        report(3 * frame + 2)
+        frames.append((*drawn, edges, _normals(drawn, cameras[frame])))
+        report(3 * frame + 3)
     picture, depth, _, clips, edges, normals = (torch.stack(parts) for parts in zip(*frames, strict=True))
     return ControlFrames(
         picture=picture,

@@ -205,11 +205,12 @@ def _unhidden(sample: PointSample, cameras: Cameras) -> Tensor:
     frames = cameras.num_frames
     cameras = cameras.to("cpu")
     xy, z = project(sample.xyz, cameras.K.float(), cameras.w2c.float())  # [T, S, 2], [T, S]
-    inside = (z > 0) & ((xy >= 0) & (xy < xy.new_tensor([cameras.width, cameras.height]))).all(dim=-1)
-    frame, point = inside.nonzero(as_tuple=True)
-    depth = z[frame, point]
+    x, y = xy.unbind(dim=-1)
+    inside = (z > 0) & (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height)
+    found = inside.flatten().nonzero()[:, 0]  # flat indices: gathering by two is slower
+    frame, depth = found // len(sample.xyz), z.flatten()[found]
     cell = max(cameras.height, cameras.width) / CELLS  # pixels
-    column, row = (xy[frame, point] / cell).long().clamp_(max=CELLS - 1).unbind(1)
+    column, row = (xy.flatten(0, 1)[found] / cell).long().clamp_(max=CELLS - 1).unbind(1)
     footprint = sample.size * cameras.K[frame, 0, 0] / (depth * cell)
     level = footprint.clamp(1, 2 ** (LEVELS - 1)).log2().ceil().long()
     sides = [CELLS >> number for number in range(LEVELS)]
@@ -225,5 +226,5 @@ def _unhidden(sample: PointSample, cameras: Cameras) -> Tensor:
         nearest = nearest.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2).minimum(finer)
     hidden = nearest[frame, row, column] < depth * (1 - DEPTH_SHARE) - CUBES * sample.size
     seen = torch.zeros_like(inside)
-    seen[frame, point] = ~hidden
+    seen.view(-1)[found] = ~hidden
     return seen

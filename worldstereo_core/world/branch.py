@@ -8,10 +8,11 @@ import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..atomic import folder_when_done
 from ..checks import WorldStereoError
 from .lock import check_still_locked, locked
 from .manifest import BranchPoint, write_manifest
-from .staging import folder_when_done, saying_what_failed, sweep
+from .staging import saying_what_failed, sweep
 from .world import BASE, CLIPS, World, is_world, open_world
 
 
@@ -60,14 +61,14 @@ def branch_world(world: World, folder: Path, name: str | None = None, last_clip:
     )
     with saying_what_failed(folder, "the branch"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder_when_done(folder) as temporary:
+        if folder.is_dir():
+            folder.rmdir()
+        with folder_when_done(folder, is_durable=True) as temporary:
             (temporary / CLIPS).mkdir()
             _share(world.folder / BASE, temporary / BASE)
             for record in records:
                 shutil.copytree(world.folder / record.folder, temporary / record.folder, copy_function=_share)
             write_manifest(temporary, manifest)
-            if folder.is_dir():
-                folder.rmdir()
     return World(folder, manifest)
 
 

@@ -1,41 +1,18 @@
-"""Folders that appear whole or not at all, and what goes wrong with disks in words."""
+"""What a killed process leaves behind, and what goes wrong with disks in words."""
 
 from __future__ import annotations
 
 import errno
-import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..atomic import flush_file, flush_folder
 from ..checks import WorldStereoError
 
 _PART = ".part"
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-@contextmanager
-def folder_when_done(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside the target; rename it to the target if the block ends without an error.
-
-    Its files are on the disk before the rename, and the rename before this returns.
-    """
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_PART}")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        for parent, _, files in os.walk(temporary, topdown=False):
-            for name in files:
-                flush_file(Path(parent) / name)
-            flush_folder(Path(parent))
-        os.rename(temporary, target)
-        flush_folder(target.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:
@@ -58,17 +35,20 @@ def saying_what_failed(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        if _is_kind(error, _FULL):
-            reason = "the disk is full"
-            advice = "Free some space"
-        elif _is_kind(error, _READ_ONLY):
-            reason, advice = "the folder cannot be written to", "Make it writable, or give another name"
-        else:
-            reason, advice = str(error), "Check the disk"
+        reason, advice = explain_disk(error)
         raise WorldStereoError(
             f"world folder {folder}: {what} could not be saved, because {reason}. Everything saved before is "
             f"untouched. {advice}, then run again: it goes on from there."
         ) from error
+
+
+def explain_disk(error: Exception) -> tuple[str, str]:
+    """Why the disk refused, and what to do, in words."""
+    if _is_kind(error, _FULL):
+        return "the disk is full", "Free some space"
+    if _is_kind(error, _READ_ONLY):
+        return "the folder cannot be written to", "Make it writable, or give another name"
+    return str(error), "Check the disk"
 
 
 def _is_kind(error: Exception, numbers: tuple[int, ...]) -> bool:

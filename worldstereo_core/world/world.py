@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from torch import Tensor
 
+from ..atomic import folder_when_done
 from ..checks import WorldStereoError
 from ..geometry.trajectory import Trajectory
 from ..memory.memory import GeometricMemory
@@ -33,7 +34,7 @@ from .clip_files import (
 )
 from .lock import check_still_locked, locked
 from .manifest import MANIFEST, ClipRecord, Manifest, Status, read_manifest, write_manifest
-from .staging import folder_when_done, saying_what_failed, sweep
+from .staging import saying_what_failed, sweep
 
 BASE = "base.safetensors"
 CLIPS = "clips"
@@ -158,12 +159,12 @@ def create_world(folder: Path, memory: GeometricMemory, name: str | None = None)
     )
     with saying_what_failed(folder, "the new world"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder_when_done(folder) as temporary:
+        if folder.is_dir():
+            folder.rmdir()  # empty; not every system renames over it
+        with folder_when_done(folder, is_durable=True) as temporary:
             save_memory(temporary / BASE, memory)
             (temporary / CLIPS).mkdir()
             write_manifest(temporary, manifest)
-            if folder.is_dir():
-                folder.rmdir()  # empty; not every system renames over it
     return World(folder, manifest)
 
 
@@ -199,13 +200,14 @@ def add_clip(
     folder = world.folder
     with locked(folder), saying_what_failed(folder, "the clip"):
         world = world.reload()
+        (folder / CLIPS).mkdir(exist_ok=True)
         sweep(folder)
         sweep(folder / CLIPS)
         manifest, before = world.manifest, world.memory()
         clip = manifest.last_number + 1
         growth = growth_of(before, contents.grown, clip, contents.latents)
         place = _free_folder(folder / CLIPS, clip)
-        with folder_when_done(place) as temporary:
+        with folder_when_done(place, is_durable=True) as temporary:
             write_clip(temporary, contents, growth, progress)
         count, _, height, width = contents.frames.shape
         record = ClipRecord(

@@ -122,6 +122,35 @@ def panorama_errors() -> dict[str, str]:
     return said
 
 
+def uncertain_half() -> dict[str, list[float]]:
+    """Holes and confidence, left and right, of a render whose left half Depth Anything hardly trusts."""
+    import torch
+
+    nodes = _nodes()
+    height, width = 24, 32
+    confidence = torch.full((1, height, width), 5.0)  # 1 - 1 / 5 = 0.8
+    confidence[..., : width // 2] = 1.25  # 0.2
+    da3 = {
+        "depth": torch.full((1, height, width), 2.0),
+        "mode": "multiview",
+        "confidence": confidence,
+        "intrinsics": torch.tensor([[[30.0, 0, 16], [0, 30, 12], [0, 0, 1]]]),
+    }
+    memory = nodes["CreateMemory"].execute(torch.rand(1, height, width, 3), da3, edge_threshold=0.0)[0]
+    trajectory = nodes["BuildTrajectory"].execute("static", frames=2, memory=memory)[0]
+    found = {}
+    for name, settings in {
+        "plain": {},
+        "cut": {"uncertain_below": 0.5},
+        "soft": {"uncertain_below": 0.5, "uncertain_softness": 1.0},
+        "left out": {"min_confidence": 0.5},
+    }.items():
+        made = nodes["RenderMemory"].execute(memory, trajectory, radius=0.05, **settings)
+        halves = [part[1].unflatten(1, (2, -1))[:, :, 2:-2].mean(dim=(0, 2)) for part in (made[1], made[3])]
+        found[name] = [round(float(value), 3) for value in torch.cat(halves)]
+    return found
+
+
 def update_with_everything() -> dict[str, Any]:
     """A clip with Depth Anything geometry of another scale, one broken frame, sky and confidence, fused."""
     import torch

@@ -95,6 +95,7 @@ def nodes_leave_their_inputs_alone() -> list[str]:
     nodes["InspectMemory"].execute(memory)
     for colours in ("from pictures", "by clip", "by confidence"):
         nodes["ExportPointCloud"].execute(memory, "Z up", colours)
+    nodes["ExportWorld"].execute(memory, "three.js", "checks/world", trajectory=trajectory, images=image)
     nodes["BuildTrajectory"].execute("dolly in", frames=3, memory=memory, continue_from=trajectory)
     mask = torch.zeros(1, 32, 48)
     mask[:, 8:16, 8:24] = 1
