@@ -120,11 +120,18 @@ class Scene:
         return image
 
     def overview(
-        self, moves: list[tuple[Trajectory, Colour]], eye: tuple[float, float, float] = EYE
+        self,
+        moves: list[tuple[Trajectory, Colour]],
+        eye: tuple[float, float, float] = EYE,
+        taken_in: int | None = None,
     ) -> Image:
-        """The room's points after all moves, seen from above and behind, with the camera paths."""
+        """The room's points after the moves, seen from above and behind, with the camera paths.
+
+        Args:
+            taken_in: so many of the moves add points; None = all.
+        """
         memory = self.memory
-        for trajectory, _ in moves:
+        for trajectory, _ in moves[:taken_in]:
             cameras = trajectory.cameras[[0, 5, 10, 15, 20]]
             views = [camera @ self.w2c for camera in cameras.w2c]
             K = cameras.K[0]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from PIL import ImageDraw
-
 from .. import workflow_kits as kits
 from .. import workflow_notes as notes
 from .. import workflow_pieces as pieces
-from ..thumbnail_scene import HEIGHT, WHITE, WIDTH, Image, Scene, side_by_side, to_image
+from ..thumbnail_scene import GOLD, RED, TEAL, Image, Scene
 from ..workflow_graph import Box, Graph, Output
 from ..workflow_pieces import SPACE, Clip, Shared, Source
 
@@ -91,12 +89,6 @@ def describe(graph: Graph) -> None:
 
 
 def thumbnail(scene: Scene) -> Image:
-    """The clip's end in the middle; what two ways on from it see of the memory left and right."""
-    ways = (scene.move("orbit left", 25.0), scene.move("orbit right", 25.0))
-    left, right = (to_image(scene.memory.render(way.cameras[[20]]).image[0]) for way in ways)
-    image = side_by_side(left, right)
-    width, height = WIDTH * 2 // 5, HEIGHT * 2 // 5
-    x, y = (WIDTH - width) // 2, HEIGHT - height - 16
-    ImageDraw.Draw(image).rectangle((x - 4, y - 4, x + width + 3, y + height + 3), WHITE)
-    image.paste(to_image(scene.picture).resize((width, height)), (x, y))
-    return image
+    past = scene.move("orbit right", 20.0)
+    one, other = scene.move("dolly in", start=past), scene.move("orbit left", 50.0, start=past)
+    return scene.overview([(past, GOLD), (other, RED), (one, TEAL)], taken_in=1)
