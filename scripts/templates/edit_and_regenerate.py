@@ -49,7 +49,7 @@ def saved(graph: Graph, left: int, top: int, moge: Output) -> Source:
         "WorldStereo_PickView",
         title="Picture to start with",
         width=360,
-        height=320,
+        height=400,
         memory=load["memory"],
         view=0,
     )
@@ -57,7 +57,7 @@ def saved(graph: Graph, left: int, top: int, moge: Output) -> Source:
         "WorldStereo_PickView",
         title="Picture to paint on",
         width=360,
-        height=320,
+        height=400,
         memory=load["memory"],
         view=-1,
     )

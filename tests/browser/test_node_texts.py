@@ -11,7 +11,7 @@ def workflow() -> dict:
     """A trajectory that is plotted and saved: two nodes that say something, no model."""
 
     def node(id, kind, y, values, **sockets):
-        size = [340, 400 if kind == "WorldStereo_BuildTrajectory" else 120]
+        size = [340, 660 if kind == "WorldStereo_BuildTrajectory" else 120]
         return {"id": id, "type": kind, "pos": [100, y], "size": size, "mode": 0, "order": id, "flags": {},
                 "properties": {}, "widgets_values": values, **sockets}  # fmt: skip
 
@@ -20,7 +20,7 @@ def workflow() -> dict:
         "nodes": [
             node(PLOT, "WorldStereo_BuildTrajectory", 100, ["orbit right", 30, 0.5, "smooth", 5, 1, 96, 64],
                  outputs=[{**link, "links": [1]}, {"name": "plot", "type": "IMAGE", "links": None}]),
-            node(SAVE, "WorldStereo_SaveTrajectory", 800, ["worldstereo/camera", "camera_json"],
+            node(SAVE, "WorldStereo_SaveTrajectory", 900, ["worldstereo/camera", "camera_json"],
                  inputs=[{**link, "link": 1}], outputs=[{"name": "file", "type": "STRING", "links": None}]),
         ],
         "links": [[1, PLOT, 0, SAVE, 0, "WORLDSTEREO_TRAJECTORY"]],
@@ -56,7 +56,6 @@ def test_the_texts_of_a_run_stand_on_their_nodes(ran):
 
 
 def test_a_node_grows_so_that_its_text_lies_inside(ran):
-    # The plot's room is made when the picture has arrived, which may be after the text.
     ran.page.wait_for_function("() => app.graph.nodes.every(n => n.computeSize()[1] <= n.size[1] + 1)")
 
 

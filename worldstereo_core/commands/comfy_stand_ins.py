@@ -138,8 +138,11 @@ def _smaller(kind: str, name: str, value: Any, run: SmallRun) -> Any:
         return run.width if name == "width" else run.height
     if kind == "WorldStereo_MakeSigmas" and name == "steps":
         return run.steps
-    if kind in ("WorldStereo_UpdateMemory", "WorldStereo_GenerateClips") and name == "keep_frames":
+    grows = kind in ("WorldStereo_UpdateMemory", "WorldStereo_GenerateClips")
+    if grows and name == "keep_frames":
         return min(value, run.frames - 1)
+    if grows and name == "alignment" and not run.is_room:
+        return "ratio"  # a plane that turns with the camera is no surface that a robust fit would accept
     return value
 
 
