@@ -31,7 +31,7 @@ finished clip is saved in the **world folder** at once.
 5. A clip is bad? Its number into *Accept or Reject Clips*, *reject*, and run again: it is made anew with \
 another seed, and so is what was built on it.
 
-{notes.CLIP_LENGTH.split(" The group")[0]} Six clips, shared frames left out: 121 key frames, 7.6 seconds.
+{notes.CLIP_LENGTH.split(" The group")[0]} Six clips, shared frames left out: 122 key frames, 7.6 seconds.
 """
 
 
@@ -90,7 +90,7 @@ def describe(graph: Graph) -> None:
     )
     report = graph.add("PreviewAny", title="What was made", width=420, height=260, source=make["report"])
     end = graph.group(
-        "6 · All clips: 121 key frames, 7.6 s",
+        "6 · All clips: 122 key frames, 7.6 s",
         made.right + SPACE,
         0,
         [[video, report], [save]],

@@ -16,8 +16,9 @@ WRITTEN_WITH = "0.33."  # core nodes gain widgets from version to version
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 WITHOUT_MODEL = ("check_views_and_export_colmap", "export_a_world")
 WITH_MODEL = [name for name in NAMES if name not in WITHOUT_MODEL]
-# Video between key frames; six clips that share a frame with the one before.
-VIDEO_FRAMES = {"uni3c_on_stock_wan": 4 * (FRAMES - 1) + 1, "loop_of_six_trajectories": 6 * (FRAMES - 1) + 1}
+# Frames between key frames; four of six clips share a frame with the one before: the fourth starts at the
+# input picture again.
+VIDEO_FRAMES = {"uni3c_on_stock_wan": 4 * (FRAMES - 1) + 1, "loop_of_six_trajectories": 6 * FRAMES - 4}
 OTHERS = ("two_clips_and_point_cloud", "export_a_world")  # have a test of their own
 current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
 
