@@ -24,9 +24,10 @@ def test_the_demo_writes_clips_cloud_memory_and_report(comfyui, tmp_path):
     names = {"clip_01.mp4", "clip_02.mp4", "world.ply", "memory.safetensors", "report.json"}
     assert {path.name for path in output.iterdir()} == names
     said = json.loads((output / "report.json").read_text())["said"]
-    scales = [re.search(r"depth multiplied by ([\d.]+)", entry["text"]) for entry in said]
+    scales = [re.search(r"factor ([\d.]+) to ([\d.]+), median error", entry["text"]) for entry in said]
     # The room's exact depth fits the memory's scale; at this size points miss pixel centres a little.
-    assert [float(found[1]) for found in scales if found] == pytest.approx([1.0, 1.0], abs=0.03)
+    factors = [float(number) for found in scales if found for number in found.groups()]
+    assert factors == pytest.approx([1.0] * 4, abs=0.03)
 
 
 @current
