@@ -173,10 +173,10 @@ def sampling() -> dict[str, Any]:
 
 
 def long_step() -> dict[str, Any]:
-    """Steps that take a second: the second of two is cancelled in its middle."""
+    """Steps of about a second, one of which is cancelled in its middle; enough of them for fast machines."""
     prompt = sampling()
     prompt["picture"]["inputs"]["image"] = "small.png"
-    prompt["sigmas"]["inputs"]["steps"] = 2
+    prompt["sigmas"]["inputs"]["steps"] = 8
     for name in ("trajectory", "references", "first_frame", "condition"):
         prompt[name]["inputs"]["frames"] = 13
     return prompt

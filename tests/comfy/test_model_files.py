@@ -197,6 +197,7 @@ def uni3c_clip(uni3c: str, loader: str = "WorldStereo_LoadModel", frames: int = 
     return prompt
 
 
+@current
 def test_uni3c_makes_a_video_on_stock_wan(server, uni3c):
     clips = []
     for loader in ("WorldStereo_LoadModel", "WorldStereo_ApplyWeights"):
