@@ -229,6 +229,17 @@ def panorama_memory() -> dict[str, Any]:
     }
 
 
+def large_world(kind: str, **inputs: Any) -> Callable[[], dict[str, Any]]:
+    """A node that writes a memory of two million points."""
+
+    def prompt() -> dict[str, Any]:
+        prompt = memory_prompt(frames=5) | {"target": node(kind, memory=["memory", 0], **inputs)}
+        prompt["picture"]["inputs"]["image"] = "panorama.png"
+        return prompt
+
+    return prompt
+
+
 PROMPTS: dict[str, Callable[[], dict[str, Any]]] = {
     "render": render,
     "check trajectory": check_trajectory,
@@ -253,6 +264,7 @@ PROMPTS: dict[str, Callable[[], dict[str, Any]]] = {
         "WorldStereo_CompareMemories", before=["memory", 0], after=["memory", 0], trajectory=["trajectory", 0]
     ),
     "panorama memory": panorama_memory,
+    "export world": large_world("WorldStereo_ExportWorld", name="worldstereo/cancelled"),
 }
 
 
