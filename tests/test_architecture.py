@@ -24,6 +24,7 @@ LEVELS = (
     ("formats", "memory", "schedule", "unipc"),
     ("model", "world"),
     ("adapters.comfy", "adapters.diffusers"),
+    ("training",),
     ("commands", "nodes"),
     ("__main__",),
     ("root",),
