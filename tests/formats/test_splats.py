@@ -14,6 +14,8 @@ from worldstereo_core.formats.splats import SH_C0, Splats, write_splat_ply
 from worldstereo_core.formats.spz import write_spz
 from worldstereo_core.geometry.point_cloud import PointCloud
 
+VERIFIES = {"splats PLY": "plyfile", "splats SPZ": "own reader from the description"}
+
 
 def splats(normal: list[list[float]] | None, scale: float = 1.0) -> Splats:
     xyz = torch.tensor([[1.0, -2.0, 3.0], [-0.25, 0.5, 0.125]]) * scale
