@@ -1,4 +1,4 @@
-"""Tables of file formats as Markdown: what goes in, what comes out, and which library the tests verify it with.
+"""Tables of file formats as Markdown: what goes in and out, and which library the tests verify it with.
 
     python scripts/format_table.py            print the README's table
     python scripts/format_table.py --write    put the tables into README.md and docs/camera_formats.md
@@ -150,7 +150,9 @@ def main() -> None:
         if "--write" in sys.argv[1:]:
             path.write_text(whole, encoding="utf-8")
         elif whole != text:
-            raise SystemExit(f"{path.relative_to(ROOT)} holds another table: run scripts/format_table.py --write")
+            raise SystemExit(
+                f"{path.relative_to(ROOT)} holds another table: run scripts/format_table.py --write"
+            )
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def write_splat_ply(
             f"element vertex {count}\n{properties}end_header\n".encode("ascii")
         )
         for done, rows in in_order(pool, lambda *ends: _ply_rows(columns, *ends), count, SPLAT_CHUNK):
-            file.write(memoryview(rows))
+            file.write(rows.data)
             if progress is not None:
                 progress(done, count)
 

@@ -72,10 +72,10 @@ def write_spz(
         file.write(_EMPTY_LAST_BLOCK + struct.pack("<II", check, length & 0xFFFFFFFF))
 
 
-def _packer(encode: Encode) -> Callable[[int, int], tuple[np.ndarray, bytes]]:
-    def pack(first: int, last: int) -> tuple[np.ndarray, bytes]:
-        raw = np.ascontiguousarray(encode(first, last))
-        return raw, _block(raw.reshape(-1).data)
+def _packer(encode: Encode) -> Callable[[int, int], tuple[memoryview, bytes]]:
+    def pack(first: int, last: int) -> tuple[memoryview, bytes]:
+        raw = np.ascontiguousarray(encode(first, last)).reshape(-1).data
+        return raw, _block(raw)
 
     return pack
 
