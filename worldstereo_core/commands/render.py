@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Lift a photo to points with its depth and draw them from every camera of a camera.json or a path: the
-pictures, and the masks of what the photo never saw, that a WorldStereo model takes as its guide. Needs no model.
+pictures, and the masks of what the photo never saw, that a WorldStereo model takes as its guide. Needs no
+model.
 
 Writes into the output folder, at the size that camera.json's K refers to (with --path: the photo's):
   frame_0000.png …  the points; grey where nothing was seen
@@ -119,6 +120,7 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..geometry.path_spline import sample_path
     from ..geometry.pictures import fit_pictures, paste_first_frame
+    from ..tensor_writer import saying_why_not
     from .scene_files import photo_camera, read_cameras, read_path_file, read_source
     from .staging import staged_folder
 
@@ -137,7 +139,10 @@ def run(args: argparse.Namespace) -> int:
         picture = fit_pictures(source.image[None], cameras.height, cameras.width, "stretch")[0]
         rendered = paste_first_frame(rendered, picture)
     frames, masks = floor_to_bytes(rendered.image), rendered.hole_mask
-    with staged_folder(args.output, replaces=("frame_*.png", "mask_*.png")) as stage:
+    with (
+        saying_why_not(f"--output: {args.output}"),
+        staged_folder(args.output, replaces=("frame_*.png", "mask_*.png")) as stage,
+    ):
         write_render(stage, frames, masks)
     print(
         f"{args.output}: {len(frames)} frames of {cameras.height} x {cameras.width} (height x width), "
