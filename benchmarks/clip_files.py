@@ -117,9 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time and memory of a clip's files.")
     parser.add_argument("--frames", type=int, default=81)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument(
-        "--folder", type=Path, help="where files are written; by default the temporary folder"
-    )
+    parser.add_argument("--folder", type=Path, help="where files are written; by default a temporary one")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
