@@ -4,9 +4,9 @@
 
 Each writer runs in a process of its own; memory is its peak above the loaded cloud. Splats are timed with
 their sizes, from points to file. Processor seconds are of all threads together: on a busy machine they tell
-more than the clock. The plain ones are what a script would use: plyfile for binary PLY, numpy.savetxt for text,
-scipy's tree for exact spacing. They are slow or need much memory, so they get fewer points, and the table
-gives seconds per million. Linux only.
+more than the clock. The plain ones are what a script would use: plyfile for binary PLY, numpy.savetxt for
+text, scipy's tree for exact spacing. They are slow or need much memory, so they get fewer points, and the
+table gives seconds per million. Linux only.
 Writes benchmarks/results/world_files.md.
 """
 

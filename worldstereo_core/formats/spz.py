@@ -25,8 +25,8 @@ SPZ_HEADER = struct.Struct("<IIIBBBB")
 MOST_FRACTION_BITS = 20
 CHUNK = 2**17
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # no name, no time, fastest, any system
-# Level and strategy, the fastest first: as it is, no search for repeats, search. Tighter levels take several times
-# as long and save a few per cent of these numbers; in noise even a search finds nothing, in three times the time.
+# Level and strategy, the fastest first: as it is, no search for repeats, search. Tighter levels take several
+# times as long and save a few per cent; in noise even a search finds nothing, in three times the time.
 _WAYS = ((0, zlib.Z_DEFAULT_STRATEGY), (1, zlib.Z_RLE), (1, zlib.Z_DEFAULT_STRATEGY))
 _WORTH_IT = 0.06  # a slower way has to save this share
 _HEAD = 2**15  # bytes of a block that decide its way
