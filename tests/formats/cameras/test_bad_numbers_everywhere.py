@@ -69,7 +69,7 @@ CASES: dict[str, tuple[str, Spoil, str]] = {
     "no lens in .chan": ("chan", lambda content: b"\n".join(
         line.rpartition(b" ")[0] for line in content.splitlines()), "line 1 has no vfov"),
     "no lens in COLMAP": ("colmap", put(8 + 4 + 32 + 24, struct.pack("<i", 7)), "has the camera 7"),
-    "time back in After Effects": ("after_effects", swap("\t2\t265", "\t1\t265"), "Position has a key at frame 1 and the next at 1"),
+    "time back in After Effects": ("after_effects", swap("\t2\t265", "\t1\t265"), "1 and the next at 1"),
     "time back in CSV": ("csv", swap("2,0.083", "2,0.003"), "time of frame 2 is"),
     "time back in .chan": ("chan", swap("3 2.25", "1 2.25"), "frame of frame 2 is 1 after 2"),
     "another version of USD": ("usd", swap("#usda 1.0", "#usda 9.0"), "usd"),
