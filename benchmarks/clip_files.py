@@ -3,9 +3,9 @@
     python benchmarks/clip_files.py [--frames 81] [--repeats 2]
 
 Each writer runs in a process of its own; memory is its peak above the loaded frames, for the frames asked for
-and for twice as many: what streams takes the same for both. Processor seconds are of all threads together. The
-plain writers are OpenCV's, and PyAV and numpy as a script uses them, all frames at once. Linux only. Writes
-benchmarks/results/clip_files.md.
+and for twice as many: what streams takes the same for both. Processor seconds are of all threads together.
+The plain writers are OpenCV's, and PyAV and numpy as a script uses them, all frames at once. Linux only.
+Writes benchmarks/results/clip_files.md.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def main() -> None:
         lines.append(line)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

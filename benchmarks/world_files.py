@@ -153,7 +153,7 @@ def main() -> None:
         lines.append(line)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
