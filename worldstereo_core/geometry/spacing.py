@@ -35,9 +35,9 @@ def local_spacing(xyz: Tensor, progress: Progress | None = None) -> Tensor:
     """Distance from each point to its neighbours: the root mean square of the three nearest.
 
     Neighbours are looked for along a space-filling curve (Morton order), in a time that grows as sorting
-    does. Half of the points of a surface get the exact spacing. Points where the curve jumps get too much, held
-    to 1.25 times what is typical around them (the harmonic mean of 32), and so are lonely points. For up to 17
-    points the result is exact. Points in the very same place do not count as neighbours.
+    does. Half of the points of a surface get the exact spacing. Points where the curve jumps get too much,
+    held to 1.25 times what is typical around them (the harmonic mean of 32), and so are lonely points. For
+    up to 17 points the result is exact. Points in the very same place do not count as neighbours.
 
     Args:
         xyz: [N, 3], any length unit, finite.
