@@ -45,7 +45,8 @@ def next_unit(waiting: list[str], last: str, begun: set[str]) -> str:
     # costs the start of its processes, so it comes last.
     others = [family for family in FAMILIES if family in begun]
     order = [*own, *fresh, PLAIN, *others]
-    return min(waiting, key=lambda unit: order.index(family_of(unit)))
+    # By parameter within a family, so that a page is opened once.
+    return min(waiting, key=lambda unit: (order.index(family_of(unit)), unit.rpartition("|")[2]))
 
 
 class FamilyScheduling(LoadScopeScheduling):
