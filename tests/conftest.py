@@ -10,9 +10,10 @@ import pytest
 
 # Before torch is loaded: waiting threads sleep instead of spinning, so that tests share a machine well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # and the processes of a test run share its cores
-    cores = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores)))
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # the workers, and the servers that they start, share the cores
+    threads = max(1, CORES // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 ROOT = Path(__file__).resolve().parents[1]
 MOST_WORKERS = 4  # each may run a ComfyUI server and a worker process of about 1 GB
 SKIP_MARKERS = {"browser": "a browser", "comfy": "ComfyUI", "shared": "shared data", "gpu": "a GPU"}
@@ -21,8 +22,7 @@ SKIP_MARKERS = {"browser": "a browser", "comfy": "ComfyUI", "shared": "shared da
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes `-n auto`, the default of scripts/run.py, means: 0 runs everything in this one."""
-    cores = min(os.cpu_count() or 1, MOST_WORKERS)
-    return cores if cores > 1 else 0
+    return min(CORES, MOST_WORKERS) if CORES > 1 else 0
 
 
 @pytest.hookimpl(optionalhook=True)
