@@ -214,18 +214,19 @@ def recomputed_blocks(blocks: nn.ModuleList, session: ControlSession) -> Iterato
     forwards = [block.forward for block in blocks]
     try:
         for index, block in enumerate(blocks):
-            block.forward = _RecomputedBlock(block, forwards[index], session, index)
+            block.forward = _RecomputedBlock(block, session, index)
         yield
     finally:
-        for block in blocks:
-            del block.forward  # the class's own again
+        for block, forward in zip(blocks, forwards, strict=True):
+            block.forward = forward
 
 
 class _RecomputedBlock:
     """A block with its control, as one unit of gradient checkpointing."""
 
-    def __init__(self, block: Any, forward: Callable[..., Tensor], session: ControlSession, index: int):
-        self.block, self.forward, self.session, self.index = block, forward, session, index
+    def __init__(self, block: Any, session: ControlSession, index: int):
+        self.block, self.session, self.index = block, session, index
+        self.forward, self.processor = block.forward, block.attn2.processor
 
     def __call__(self, hidden_states: Tensor, context: Tensor, modulation: Tensor, rope: Any) -> Tensor:
         before = self.session.progress()
@@ -233,14 +234,14 @@ class _RecomputedBlock:
         def run(hidden_states: Tensor, context: Tensor, modulation: Tensor) -> Tensor:
             session = self.session
             session.resume(before)
-            processor = self.block.attn2.processor
+            outside = self.block.attn2.processor
             if session.num_reference:
-                self.block.attn2.processor = _MainTokensOnly(processor, session.num_main)
+                self.block.attn2.processor = _MainTokensOnly(self.processor, session.num_main)
             try:
                 joined = session.join(self.index, hidden_states)
                 output = self.forward(joined, context, modulation, session.joined_positions(rope))
             finally:
-                self.block.attn2.processor = processor
+                self.block.attn2.processor = outside
             return session.split(self.index, output)
 
         return checkpoint(run, hidden_states, context, modulation, use_reentrant=False)
