@@ -84,7 +84,7 @@ class DiffusionStage:
         raise NotImplementedError
 
     def dataset(self) -> Dataset[dict[str, Tensor]]:
-        return encoded_dataset(self.settings.clips)
+        return encoded_dataset(self.settings.clips, self.networks.control.config)
 
     def loss(
         self, group: str, batch: EncodedClips, generator: torch.Generator
@@ -148,7 +148,7 @@ class DiffusionStage:
     def held_out(self) -> EncodedClips:
         """Clips of worlds that training never sees, on the networks' device."""
         if self._held_out is None:
-            self._held_out = held_out_clips(self.settings.clips)
+            self._held_out = held_out_clips(self.settings.clips, self.networks.control.config)
         device = self.networks.backbone.device
         return {key: value.to(device) for key, value in self._held_out.items()}
 

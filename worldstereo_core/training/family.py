@@ -37,7 +37,7 @@ _ZERO_EMBEDDERS = ("text_embedding.0", "text_embedding.2", "img_emb.proj.1", "im
 _ZERO_CROSS = ("cross_attn.q", "cross_attn.k", "cross_attn.k_img")
 # Ahead of zero matrices; a norm of them would have nothing to norm.
 _UNUSED_AROUND = ("text_embedding.0.bias", "img_emb.proj.0.", "img_emb.proj.1.bias")
-_UNUSED_NORMS = ("cross_attn.norm_q.", "cross_attn.norm_k.", "cross_attn.norm_k_img.")
+_UNUSED_NORMS = ("norm3.", "cross_attn.norm_q.", "cross_attn.norm_k.", "cross_attn.norm_k_img.")
 
 
 @dataclass(frozen=True)
