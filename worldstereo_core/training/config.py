@@ -74,18 +74,21 @@ class TrainConfig:
         settings: the stage's own frozen dataclass, from the file's section ``settings``.
         loop: from the file's section ``loop``.
         seed: of the initial weights, the order of the data and every random number in training.
+        licence: of the weights, for their card.
     """
 
     stage: str
     settings: Any
     loop: LoopConfig
     seed: int = 0
+    licence: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in the file, every default written out."""
         return {
             "stage": self.stage,
             "seed": self.seed,
+            "licence": self.licence,
             "loop": dataclasses.asdict(self.loop),
             "settings": dataclasses.asdict(self.settings),
         }
@@ -140,6 +143,7 @@ def _read_train_config(values: dict[str, Any], settings_type: type) -> TrainConf
         settings=read_settings(settings_type, values.get("settings", {}), "settings"),
         loop=read_settings(LoopConfig, values.get("loop", {}), "loop"),
         seed=seed,
+        licence=_read(str | None, values.get("licence"), "licence"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,10 @@ class Group:
         learning_rate: after warmup.
         times: optimiser steps per training step, each on new samples.
         every: only every so many training steps (1, 1 + every, ... counted from 1).
-        weight_decay, betas: of AdamW.
+        optimiser: AdamW, or Muon for the matrices and kernels among the weights and AdamW for the rest.
+        vector_learning_rate: Muon only: AdamW's learning rate for the rest.
+        weight_decay: decoupled, of matrices and kernels; vectors have none.
+        betas: of AdamW.
         has_ema: whether a running mean of these weights is kept, sampled from and exported.
     """
 
@@ -33,6 +36,8 @@ class Group:
     learning_rate: float
     times: int = 1
     every: int = 1
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    vector_learning_rate: float = 1e-3
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
     has_ema: bool = True
