@@ -167,7 +167,7 @@ def test_two_processes_learn_what_one_learns_from_the_double_batch(tmp_path: Pat
     script = tmp_path / "script.py"
     script.write_text(TWO_PROCESSES.format(root=str(ROOT), tests=str(Path(__file__).parent)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     for start, batch, name in (([sys.executable], 4, "one"), (launch, 2, "two")):
         (tmp_path / name).mkdir()
         command = [*start, str(script), str(batch), str(tmp_path / name), str(tmp_path / f"{name}.pt")]
