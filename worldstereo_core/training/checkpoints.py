@@ -154,10 +154,10 @@ def check_same_shapes(checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     from safetensors.torch import save_file
 
-    save_file({name: tensor.detach().contiguous() for name, tensor in checkpoint.weights.items()},
-              folder / "weights.safetensors")  # fmt: skip
-    if checkpoint.means:
-        save_file(dict(checkpoint.means), folder / "mean.safetensors")
+    for tensors, name in ((checkpoint.weights, "weights"), (checkpoint.means, "mean")):
+        plain = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
+        if plain:
+            save_file(plain, folder / f"{name}.safetensors")
     torch.save(
         {"optimisers": dict(checkpoint.optimisers), "extra": dict(checkpoint.extra)}, folder / "state.pt"
     )

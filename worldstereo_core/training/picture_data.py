@@ -18,7 +18,10 @@ from ..checks import WorldStereoError
 from ..formats.images import read_image, to_bytes
 from ..geometry.pictures import fit_pictures
 from .config import check_number
+from .world_pictures import draw_world_pictures
 
+HELD_OUT_SEED = 1_000_000  # worlds from here on are never learnt from
+HELD_OUT_VIEWS = 2
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -30,7 +33,8 @@ class PictureData:
         source: procedural worlds, or the pictures of a folder.
         folder: of the user's pictures, searched with its subfolders; they are cropped to fill the size.
         height, width: pixels, multiples of 16.
-        num_worlds, frames_per_world: how much to draw.
+        num_worlds, frames_per_world: how much to draw: worlds of the seeds 0, 1, ... in turn rooms, streets and
+            landscapes.
         num_held_out: pictures never learnt from, for samples and figures: of other worlds, or files evenly
             taken out of the folder.
         cache: folder that keeps drawn pictures for the next run; none: draw them again.
@@ -52,6 +56,7 @@ class PictureData:
                 raise WorldStereoError(f"{name}: got {getattr(self, name)}, expected a multiple of 16.")
         for name in ("num_worlds", "frames_per_world", "num_held_out"):
             check_number(name, getattr(self, name), at_least=1)
+        check_number("num_worlds", self.num_worlds, at_least=1, at_most=HELD_OUT_SEED)
         if (self.source == "folder") != (self.folder is not None):
             raise WorldStereoError(
                 f"folder: got {self.folder}, but source is {self.source}. Set both, or neither for drawn worlds."
@@ -94,7 +99,11 @@ class PictureData:
         return [file for i, file in enumerate(files) if (i in held_out) == (part == "held_out")]
 
     def _draw(self, part: Literal["training", "held_out"]) -> Tensor:
-        raise NotImplementedError
+        if part == "training":
+            return draw_world_pictures(range(self.num_worlds), self.frames_per_world, self.height, self.width)
+        # Of every held-out world a few views, so that many worlds are judged.
+        seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + -(-self.num_held_out // HELD_OUT_VIEWS))
+        return draw_world_pictures(seeds, HELD_OUT_VIEWS, self.height, self.width)[: self.num_held_out]
 
     def _cache_file(self, part: str) -> Path | None:
         if self.cache is None:
