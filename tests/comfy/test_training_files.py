@@ -14,7 +14,7 @@ pytest.importorskip("peft")
 
 from tests.training.clip_tensors import encoded_clips
 from worldstereo_core.training.clip_batch import SignalWeights, make_condition, plain_references
-from worldstereo_core.training.clips import ClipSettings
+from worldstereo_core.training.encoded_clips import ClipSettings
 from worldstereo_core.training.family import is_used_with_null_context, write_backbone, write_null_context
 from worldstereo_core.training.networks import NetworkSettings
 from worldstereo_core.training.stages.adapters import AdapterStage, AdapterStageSettings

@@ -42,28 +42,34 @@ def test_blur_keeps_a_plane_and_what_has_no_data():
 def test_without_errors_depth_stays_as_it_is():
     depth = step()[None]
     errors = GeometryErrors(**NONE)
-    assert torch.equal(errors.apply(depth, torch.Generator().manual_seed(0)), depth)
+    disturbed, kept = errors.apply(depth, torch.Generator().manual_seed(0))
+    assert torch.equal(disturbed, depth) and torch.equal(kept, depth > 0)
 
 
 def test_points_drop_one_by_one_and_in_areas():
     depth = torch.ones(40, 20, 30)
-    kept = GeometryErrors(**{**NONE, "dropped": 0.5}).apply(depth, torch.Generator().manual_seed(0)) > 0
+    errors = GeometryErrors(**{**NONE, "dropped": 0.5})
+    disturbed, kept = errors.apply(depth, torch.Generator().manual_seed(0))
+    assert torch.equal(disturbed, depth)
     assert 0.7 < kept.float().mean() < 0.8  # the share itself is even over 0..0.5
-    areas = GeometryErrors(**{**NONE, "dropped_areas": 3}).apply(depth, torch.Generator().manual_seed(0))
-    assert 0.8 < (areas > 0).float().mean() < 1 and bool((areas[0] == 1).any())
+    errors = GeometryErrors(**{**NONE, "dropped_areas": 3})
+    kept = errors.apply(depth, torch.Generator().manual_seed(0))[1]
+    assert 0.8 < kept.float().mean() < 1
 
 
 def test_scale_waves_are_slow():
     depth = torch.ones(1, 24, 36)
-    waved = GeometryErrors(**{**NONE, "scale_waves": 0.05}).apply(depth, torch.Generator().manual_seed(1))[0]
+    errors = GeometryErrors(**{**NONE, "scale_waves": 0.05})
+    [waved] = errors.apply(depth, torch.Generator().manual_seed(1))[0]
     assert waved.std() > 0.01 and (waved[:, 1:] - waved[:, :-1]).abs().max() < 0.02
 
 
 def test_the_same_generator_makes_the_same_errors():
     depth = torch.rand(3, 20, 30) + 1
     first = GeometryErrors().apply(depth, torch.Generator().manual_seed(5))
-    assert torch.equal(first, GeometryErrors().apply(depth, torch.Generator().manual_seed(5)))
-    assert not torch.equal(first, depth)
+    again = GeometryErrors().apply(depth, torch.Generator().manual_seed(5))
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], depth) and not bool(first[1].all())
 
 
 def test_bad_shares_are_named():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..model.conditioning import VAE
 from ..model.sampling import sample
 from ..schedule import Schedule, UniPCSchedule
 from .clip_batch import EncodedClips, ReferenceSettings, Signal, SignalWeights, make_condition, plain_references
-from .clips import ClipSettings, encoded_dataset, held_out_clips
+from .encoded_clips import ClipSettings, collate, encoded_dataset, held_out_clips
 from .flow import NoiseLevels, draw_noise, noisy_clip, velocity_loss
 from .networks import Networks, NetworkSettings, load_networks
 from .stage import Group
@@ -65,6 +65,8 @@ class DiffusionStage:
     def __init__(self, settings: DiffusionSettings, seed: int):
         self.settings, self.seed = settings, seed
         self.networks: Networks = load_networks(settings.networks, seed)
+        control = self.networks.control
+        control.config = replace(control.config, num_keyframes=settings.clips.worlds.frames)
         self.groups: list[Group] = [
             Group(
                 self.name,
@@ -85,6 +87,9 @@ class DiffusionStage:
 
     def dataset(self) -> Dataset[dict[str, Tensor]]:
         return encoded_dataset(self.settings.clips, self.networks.control.config)
+
+    def collate(self, clips: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return collate(clips)
 
     def loss(
         self, group: str, batch: EncodedClips, generator: torch.Generator
@@ -131,7 +136,7 @@ class DiffusionStage:
     def samples(self, generator: torch.Generator) -> Tensor:
         """Per held-out clip: the truth, the render, and what each choice of signals generates."""
         clips = {key: value[:SAMPLE_CLIPS] for key, value in self.held_out().items()}
-        vae = self.settings.clips.vae_codec()
+        vae = self.settings.clips.codec()
         noise = draw_noise(clips["clean"], generator)
         rows = [clips["clean"], clips["render_latents"]]
         for signal in self.shown_signals:

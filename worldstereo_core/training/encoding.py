@@ -10,6 +10,9 @@ from torch import Tensor
 
 from ..checks import WorldStereoError, check_shape
 from ..geometry.cameras import Cameras
+from ..geometry.pictures import paste_first_frame
+from ..geometry.render import RenderedFrames
+from ..memory.view import image_to_bytes
 from ..model.conditioning import VAE, build_condition, image_condition
 from ..model.config import WorldStereoConfig
 
@@ -21,8 +24,7 @@ class TrainingClip:
     Attributes:
         frames: [F, 3, H, W] the true pictures, 0..1.
         cameras: one per frame.
-        render: [F, 3, H, W] the memory's points along the cameras, 0..1, holes 0.5 grey.
-        hole_mask: [F, H, W], 1 = hole.
+        render: the memory's points along the cameras; holes 0.5 grey.
         bank: [R, 3, H, W] pictures of the memory's views.
         bank_w2c: [R, 4, 4], in the clip's world.
         bank_matches: [F - 1] int64: the view that each frame after the first would choose.
@@ -30,11 +32,38 @@ class TrainingClip:
 
     frames: Tensor
     cameras: Cameras
-    render: Tensor
-    hole_mask: Tensor
+    render: RenderedFrames
     bank: Tensor
     bank_w2c: Tensor
     bank_matches: Tensor
+
+
+def pack_clip(clip: TrainingClip) -> dict[str, Tensor]:
+    """A clip as tensors that take few bytes; pictures become bytes."""
+    cameras, render = clip.cameras, clip.render
+    return {
+        "frames": image_to_bytes("clip frames", clip.frames),
+        "w2c": cameras.w2c,
+        "K": cameras.K,
+        "render": image_to_bytes("clip render", render.image),
+        "holes": render.hole_mask.to(torch.uint8),
+        "bank": image_to_bytes("clip bank", clip.bank),
+        "bank_w2c": clip.bank_w2c,
+        "bank_matches": clip.bank_matches,
+    }
+
+
+def unpack_clip(tensors: Mapping[str, Tensor]) -> TrainingClip:
+    """What ``pack_clip`` was given, pictures rounded to bytes; the render has no depth any more."""
+    frames, holes = tensors["frames"].float() / 255, tensors["holes"].float()
+    return TrainingClip(
+        frames=frames,
+        cameras=Cameras(tensors["w2c"], tensors["K"], *frames.shape[-2:]),
+        render=RenderedFrames(tensors["render"].float() / 255, holes, torch.zeros_like(holes)),
+        bank=tensors["bank"].float() / 255,
+        bank_w2c=tensors["bank_w2c"],
+        bank_matches=tensors["bank_matches"],
+    )
 
 
 def encode_clip(clip: TrainingClip, vae: VAE, config: WorldStereoConfig) -> dict[str, Tensor]:
@@ -58,10 +87,10 @@ def encode_clip(clip: TrainingClip, vae: VAE, config: WorldStereoConfig) -> dict
     frames, views = sizes["F"], len(clip.bank)
     check_shape("clip bank matches", clip.bank_matches, (frames - 1,))
     check_shape("clip bank cameras", clip.bank_w2c, (views, 4, 4))
-    # The first frame of every clip is given: inference pastes it into the renders in the same way.
-    render = torch.cat([clip.frames[:1], clip.render[1:]])
-    holes = torch.cat([torch.zeros_like(clip.hole_mask[:1]), clip.hole_mask[1:]])
-    condition = build_condition(replace(config, variant="camera"), vae, clip.cameras, render, holes)
+    render = paste_first_frame(clip.render, clip.frames[0])
+    condition = build_condition(
+        replace(config, variant="camera"), vae, clip.cameras, render.image, render.hole_mask
+    )
     cameras = clip.cameras.resized(sizes["H"], sizes["W"])
     image = image_condition(vae, clip.frames[0], frames, config.latent_condition_mode)
     return {

@@ -45,7 +45,7 @@ class GeometryErrors:
             if getattr(self, name) < 0:
                 raise WorldStereoError(f"{name}: got {getattr(self, name)}, expected 0 (off) or more.")
 
-    def apply(self, depth: Tensor, generator: torch.Generator) -> Tensor:
+    def apply(self, depth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Disturb depth maps.
 
         Args:
@@ -53,18 +53,19 @@ class GeometryErrors:
             generator: on the CPU.
 
         Returns:
-            [V, H, W]; 0 = no data, where there was none or points were dropped.
+            Depth [V, H, W], 0 = no data, and which pixels still give a point [V, H, W] bool. Points are dropped
+            apart from depth, for a filter of depth edges takes a missing pixel for an edge.
         """
         check_shape("depth", depth, ("V", "H", "W"))
-        return torch.stack([self._one(torch.where(has_depth(d), d, 0.0), generator) for d in depth])
+        pairs = [self._one(torch.where(has_depth(each), each, 0.0), generator) for each in depth]
+        return torch.stack([depth for depth, _ in pairs]), torch.stack([kept for _, kept in pairs])
 
-    def _one(self, depth: Tensor, generator: torch.Generator) -> Tensor:
+    def _one(self, depth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         def uniform() -> float:
             return float(torch.rand((), generator=generator))
 
         if uniform() >= self.share:
-            return depth
-        valid = depth > 0
+            return depth, depth > 0
         radius = int(uniform() * (self.bleeding + 1))
         if radius:
             depth = bleed(depth, radius, flies=uniform() < 0.5)
@@ -78,7 +79,7 @@ class GeometryErrors:
         for _ in range(int(uniform() * (self.dropped_areas + 1))):
             (top, height), (left, width) = (_span(size, generator) for size in depth.shape)
             kept[top : top + height, left : left + width] = False
-        return torch.where(valid & kept, depth, 0.0)
+        return depth, kept & (depth > 0)
 
 
 def bleed(depth: Tensor, radius: int, *, flies: bool) -> Tensor:
