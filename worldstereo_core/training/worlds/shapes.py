@@ -54,14 +54,17 @@ class Shapes:
     """P solids, sorted by kind.
 
     Attributes:
-        kind: [P] int64. to_unit: [P, 3, 3], from world offsets to the unit frame. center, half: [P, 3].
+        kind: [P] int64. to_unit: [3, P, 3] and shift: [3, P, 1], to the unit frames; their axis comes first.
+        center: [P, 3] and reach: [P], a ball around each. half: [P, 3].
         side, top, thing: [P] int64. tile, glow: [P].
         counts: how many there are of each kind.
     """
 
     kind: Tensor
     to_unit: Tensor
+    shift: Tensor
     center: Tensor
+    reach: Tensor
     half: Tensor
     side: Tensor
     top: Tensor
@@ -76,14 +79,18 @@ class Shapes:
         if len(solids) > MAX_SHAPES:
             raise ValueError(f"a world holds at most {MAX_SHAPES} solids, got {len(solids)}")
         half = torch.tensor([solid.half for solid in solids]).reshape(-1, 3)
+        center = torch.tensor([solid.center for solid in solids]).reshape(-1, 3)
         turn = torch.zeros(len(solids), 3, 3)
         for number, solid in enumerate(solids):
             cosine, sine = math.cos(solid.yaw), math.sin(solid.yaw)
             turn[number] = torch.tensor([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])
+        to_unit = turn / half[:, :, None]
         return cls(
             kind=torch.tensor([solid.kind for solid in solids], dtype=torch.int64),
-            to_unit=turn / half[:, :, None],
-            center=torch.tensor([solid.center for solid in solids]).reshape(-1, 3),
+            to_unit=to_unit.permute(1, 0, 2).contiguous(),
+            shift=-(to_unit @ center[..., None]).permute(1, 0, 2).contiguous(),
+            center=center,
+            reach=half.norm(dim=-1),
             half=half,
             side=torch.tensor([solid.side for solid in solids], dtype=torch.int64),
             top=torch.tensor([solid.top for solid in solids], dtype=torch.int64),
@@ -98,42 +105,51 @@ class Shapes:
 
     def select(self, keep: Tensor) -> Shapes:
         """The solids of a [P] bool mask."""
-        ends = torch.tensor((0, *self.counts)).cumsum(0).tolist()
-        host = keep.cpu()
-        counts = tuple(int(host[a:b].sum()) for a, b in zip(ends, ends[1:], strict=False))
-        chosen = {field.name: getattr(self, field.name)[keep] for field in fields(self) if field.name != "counts"}
-        return Shapes(**chosen, counts=counts)
+        index = keep.nonzero()[:, 0]
+        kinds = self.kind[index]
+        counts = tuple(torch.bincount(kinds, minlength=NUM_KINDS).tolist())
+        chosen = {name: getattr(self, name)[index] for name in _PER_SHAPE}
+        return Shapes(
+            kind=kinds,
+            to_unit=self.to_unit.index_select(1, index),
+            shift=self.shift.index_select(1, index),
+            **chosen,
+            counts=counts,
+        )
 
     def to(self, device: torch.device | str) -> Shapes:
-        moved = {field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "counts"}
+        moved = {
+            field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "counts"
+        }
         return replace(self, **moved)
 
-    def seen_by(self, w2c: Tensor, K: Tensor, height: int, width: int) -> Tensor:
-        """[P] bool: whose bounding ball reaches into the view of one camera (w2c [4, 4], K [3, 3])."""
-        center = self.center @ w2c[:3, :3].T + w2c[:3, 3]
-        radius = self.half.norm(dim=-1)
-        edges = K.new_tensor([[0.0, 0.0], [float(width), float(height)]])
-        slope = (edges - K[:2, 2]) / torch.stack([K[0, 0], K[1, 1]])
-        ones = torch.ones_like(slope[:, :1])
-        sides = torch.cat(  # normals that point into the frustum: x - left z, right z - x, and for y alike
-            [
-                torch.cat([ones[:1], ones[:1] * 0, -slope[:1, :1]], 1),
-                torch.cat([-ones[:1], ones[:1] * 0, slope[1:, :1]], 1),
-                torch.cat([ones[:1] * 0, ones[:1], -slope[:1, 1:]], 1),
-                torch.cat([ones[:1] * 0, -ones[:1], slope[1:, 1:]], 1),
-            ]
-        )
-        sides = sides / sides.norm(dim=1, keepdim=True)
-        inside = (center @ sides.T) > -radius[:, None]
-        return inside.all(1) & (center[:, 2] > -radius)
+    def in_cone(self, apex: Tensor, axis: Tensor, spread: Tensor) -> Tensor:
+        """[P] bool: whose ball reaches into the cone from ``apex`` [3] around unit ``axis`` [3], half angle."""
+        way = self.center - apex
+        length = way.norm(dim=1).clamp(min=1e-9)
+        angle = torch.acos((way @ axis / length).clamp(-1, 1))
+        return (length <= self.reach) | (angle <= spread + torch.asin((self.reach / length).clamp(max=1)))
+
+    def in_ball(self, center: Tensor, radius: Tensor) -> Tensor:
+        """[P] bool: whose ball meets another one, center [3]."""
+        return (self.center - center).norm(dim=1) <= self.reach + radius
+
+    def in_beam(self, center: Tensor, radius: Tensor, direction: Tensor) -> Tensor:
+        """[P] bool: whose ball meets a ball swept from ``center`` [3] along a unit direction [3] for ever."""
+        way = self.center - center
+        along = way @ direction
+        across = (way - along[:, None] * direction).norm(dim=1)
+        return (across <= self.reach + radius) & (along >= -self.reach - radius)
 
     def into_unit(self, points: Tensor) -> Tensor:
         """World points [3, N] in every unit frame, [3, P, N]."""
-        return self.turned(points) - (self.to_unit @ self.center[..., None]).permute(1, 0, 2)
+        count = len(self)
+        moved = torch.addmm(self.shift.view(-1, 1), self.to_unit.view(-1, 3), points)
+        return moved.view(3, count, -1)
 
     def turned(self, directions: Tensor) -> Tensor:
         """World directions [3, N] in every unit frame, [3, P, N]."""
-        return (self.to_unit.permute(1, 0, 2).reshape(-1, 3) @ directions).view(3, len(self), -1)
+        return (self.to_unit.view(-1, 3) @ directions).view(3, len(self), -1)
 
     def enter(self, origin: Tensor, direction: Tensor) -> Tensor:
         """Where rays enter each solid from outside, [P, N]; huge where they miss.
@@ -169,16 +185,16 @@ class Shapes:
                 begin += count
         return torch.cat(parts)
 
-    def facing(self, index: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    def facing(self, index: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Outward unit normals of points on solids.
 
         Args:
             index: [N] which solid. points: [3, N] world.
 
         Returns:
-            Normals [3, N] in world axes, and the points in their solid's unit frame, [3, N].
+            Normals [3, N] in world axes, and points and normals as the solid lies: turned, not stretched.
         """
-        to_unit = self.to_unit.reshape(-1, 9).index_select(0, index).T.reshape(3, 3, -1)
+        to_unit = self.to_unit.index_select(1, index).permute(0, 2, 1)  # [3 unit, 3 world, N]
         offset = points - self.center.index_select(0, index).T
         local = (to_unit * offset).sum(1)
         kind = self.kind.index_select(0, index)
@@ -203,7 +219,9 @@ class Shapes:
             if self.counts[number]:
                 unit = unit + normal * (kind == number)
         normal = (to_unit * unit[:, None]).sum(0)
-        return normal / normal.square().sum(0).sqrt().clamp(min=1e-12), local
+        normal = normal / normal.square().sum(0).sqrt().clamp(min=1e-12)
+        half = self.half.index_select(0, index).T
+        return normal, local * half, (to_unit * normal).sum(1) * half
 
 
 def _box_span(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
@@ -255,6 +273,7 @@ def _gable_span(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     return near, far
 
 
+_PER_SHAPE = ("center", "reach", "half", "side", "top", "tile", "glow", "thing")
 _SPANS = (_box_span, _ball_span, _cylinder_span, _cone_span, _gable_span)
 
 
