@@ -80,7 +80,10 @@ def test_comfyui_samples_what_training_would(run_in_comfy, tmp_path: Path, with_
         "family_checks.py", "sampled", folder=str(tmp_path), worldstereo="worldstereo-memory", lora=lora
     )
     assert done == {"layers": 8 if with_lora else 0, "class": "WAN21"}
-    result, wanted = load_file(tmp_path / "result.safetensors")["latents"], expected(stage, clips, condition, noise)
+    result, wanted = (
+        load_file(tmp_path / "result.safetensors")["latents"],
+        expected(stage, clips, condition, noise),
+    )
     # The files are half precision; what the model and the LoRA change must be far larger than that.
     change = wanted - (expected(memory, clips, condition, noise) if with_lora else noise)
     assert (result - wanted).square().mean() < 1e-3 * change.square().mean()

@@ -92,7 +92,9 @@ def test_a_new_model_answers_nothing_and_its_control_adds_nothing():
     torch.nn.init.normal_(networks.backbone.transformer.proj_out.weight)
     bare = make_condition()
     without_references = ControlCondition(bare.render_latents, bare.hole_mask, bare.rays)
-    torch.testing.assert_close(velocity(networks, without_references), velocity(networks, None), rtol=0, atol=0)
+    torch.testing.assert_close(
+        velocity(networks, without_references), velocity(networks, None), rtol=0, atol=0
+    )
 
 
 def test_one_token_of_context_stands_for_all_of_them(networks: Networks):
@@ -100,7 +102,9 @@ def test_one_token_of_context_stands_for_all_of_them(networks: Networks):
     single = velocity(networks, make_condition())
     transformer = family.make_backbone(family.FAMILY["nano"], 0).transformer  # with diffusers' own attention
     transformer.load_state_dict(networks.backbone.transformer.state_dict())
-    clip = torch.cat([random(8, 1, 16, FRAMES, HEIGHT, COLUMNS), random(9, 1, 20, FRAMES, HEIGHT, COLUMNS)], 1)
+    clip = torch.cat(
+        [random(8, 1, 16, FRAMES, HEIGHT, COLUMNS), random(9, 1, 20, FRAMES, HEIGHT, COLUMNS)], 1
+    )
     whole = controlled_forward(
         type(networks.backbone)(transformer),
         networks.control,

@@ -60,7 +60,9 @@ def generator_of(weight: Tensor):
 
 def test_the_last_simulated_step_is_what_sampling_gives():
     schedule, predict = DMDSchedule(4, shift=5.0), generator_of(torch.tensor(0.3))
-    torch.testing.assert_close(simulate(predict, random(0), schedule, 3), sample(predict, random(0), schedule))
+    torch.testing.assert_close(
+        simulate(predict, random(0), schedule, 3), sample(predict, random(0), schedule)
+    )
 
 
 def test_gradients_pass_through_one_step_alone():

@@ -112,7 +112,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "worldstereo"), [("control", None), ("control", "camera"), ("adapters", "camera"), ("memory", "camera")]
+    ("name", "worldstereo"),
+    [("control", None), ("control", "camera"), ("adapters", "camera"), ("memory", "camera")],
 )
 def test_stages_start_from_a_full_backbone_and_a_released_control(
     tiny: dict[str, str], name: str, worldstereo: str | None

@@ -23,7 +23,9 @@ from worldstereo_core.training.picture_codec import PictureCodec
 from worldstereo_core.training.world_clips import WorldClips
 
 WORLDS = WorldClips(clips_per_world=2, frames=3, height=32, width=48, errors=GeometryErrors(share=0.0))
-CONFIG = WorldStereoConfig(FAMILY["nano"].control_sizes(), 7, "memory", latent_condition_mode="first_frame_only")
+CONFIG = WorldStereoConfig(
+    FAMILY["nano"].control_sizes(), 7, "memory", latent_condition_mode="first_frame_only"
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,6 @@ def test_batches_fill_up_short_banks_and_held_out_worlds_are_others(vae_file: st
     held_out = held_out_clips(settings, CONFIG)
     assert held_out["clean"].shape == (1, 16, 3, 4, 6)
     assert not torch.equal(held_out["clean"][0], batch["clean"][1])
-
 
 
 def test_bad_sizes_are_named():

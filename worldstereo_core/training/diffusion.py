@@ -15,7 +15,14 @@ from ..model.condition import ControlCondition
 from ..model.conditioning import VAE
 from ..model.sampling import sample
 from ..schedule import Schedule, UniPCSchedule
-from .clip_batch import EncodedClips, ReferenceSettings, Signal, SignalWeights, make_condition, plain_references
+from .clip_batch import (
+    EncodedClips,
+    ReferenceSettings,
+    Signal,
+    SignalWeights,
+    make_condition,
+    plain_references,
+)
 from .encoded_clips import ClipSettings, collate, encoded_dataset, held_out_clips
 from .flow import NoiseLevels, draw_noise, noisy_clip, velocity_loss
 from .networks import Networks, NetworkSettings, load_networks
@@ -143,9 +150,9 @@ class DiffusionStage:
             seeded = torch.Generator().manual_seed(self.seed)
             condition = self.condition(clips, signal, seeded, plain_references(self.settings.references.most))
             rows.append(generate(self.networks, clips, condition, noise, self.sample_schedule()))
-        return torch.stack([
-            shown_frames(latents[clip : clip + 1], vae) for clip in range(len(noise)) for latents in rows
-        ])
+        return torch.stack(
+            [shown_frames(latents[clip : clip + 1], vae) for clip in range(len(noise)) for latents in rows]
+        )
 
     def sample_schedule(self) -> Schedule:
         return UniPCSchedule(SAMPLE_STEPS, self.settings.noise.shift, truncates_timesteps=False)

@@ -113,7 +113,10 @@ def collate(clips: list[Tensors]) -> Tensors:
     """A batch of clips; banks are filled up with their last view, which no frame matches."""
     most = max(len(clip["bank_latents"]) for clip in clips)
     filled = [
-        {key: _filled(value, most) if key in ("bank_latents", "bank_w2c") else value for key, value in clip.items()}
+        {
+            key: _filled(value, most) if key in ("bank_latents", "bank_w2c") else value
+            for key, value in clip.items()
+        }
         for clip in clips
     ]
     return default_collate(filled)

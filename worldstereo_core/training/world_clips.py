@@ -13,7 +13,7 @@ from torch import Tensor
 from ..checks import WorldStereoError
 from ..geometry.cameras import Cameras
 from ..geometry.depth import depth_edges, has_depth, lower_median
-from ..geometry.point_cloud import TOO_FEW_POINTS, PointCloud, depth_to_points
+from ..geometry.point_cloud import PointCloud, depth_to_points
 from ..geometry.trajectory import Trajectory
 from ..memory.memory import GeometricMemory
 from ..memory.view import View, image_to_bytes
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 HELD_OUT_SEED = 1_000_000  # worlds from here on are never learnt from
 ANOTHER_WORLD = 10_000_000
 TRIES = 10
+FEWEST_POINTS = 64
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ class WorldClips:
 
     def _points(self, image: Tensor, depth: Tensor, kept: Tensor, K: Tensor, w2c: Tensor) -> PointCloud:
         threshold = self.edge_threshold
-        if int((has_depth(depth) & ~depth_edges(depth, threshold, valid=has_depth(depth))).sum()) <= TOO_FEW_POINTS:
+        inside = has_depth(depth) & ~depth_edges(depth, threshold, valid=has_depth(depth))
+        if int(inside.sum()) < FEWEST_POINTS:
             return _no_points()  # a view of the sky, or of leaves
         cloud = depth_to_points(image, depth, K, w2c, edge_threshold=threshold, confidence=kept.float())
         return cloud.select(cloud.confidence > 0)

@@ -45,5 +45,3 @@ class BackboneStage(DiffusionStage):
         if self.networks.has_null_context:
             files.append(write_null_context(folder))
         return files
-
-

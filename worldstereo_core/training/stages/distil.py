@@ -131,7 +131,10 @@ class DistilStage(DiffusionStage):
         assert isinstance(settings, DistilStageSettings)
         signal: Signal = settings.signals.draw(generator)
         condition = self.condition(batch, signal, generator, settings.references)
-        if signal not in ("stereo", "both") or float(torch.rand((), generator=generator)) >= settings.own_views:
+        if (
+            signal not in ("stereo", "both")
+            or float(torch.rand((), generator=generator)) >= settings.own_views
+        ):
             return condition
         noise = draw_noise(batch["clean"], generator)
         with torch.no_grad():

@@ -74,4 +74,3 @@ class MemoryStage(DiffusionStage):
             backbone=self.networks.backbone,
             backbone_names=names,
         )
-

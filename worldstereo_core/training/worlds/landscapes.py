@@ -59,7 +59,9 @@ def _heights(chance: Chance) -> Tensor:
     fine = clouds(chance, 16, 3, 0.5, GRID)
     axis = torch.linspace(-1, 1, GRID)
     away = (axis[:, None].square() + axis[None].square()).sqrt()
-    mountains = smooth(0.35, 1.1, away) * chance.uniform(4, 30) * (0.6 + clouds(chance, 4, 4, 0.5, GRID)).clamp(min=0)
+    mountains = (
+        smooth(0.35, 1.1, away) * chance.uniform(4, 30) * (0.6 + clouds(chance, 4, 4, 0.5, GRID)).clamp(min=0)
+    )
     heights = relief * rolling + 0.5 * fine + mountains
     return heights - heights[GRID // 2, GRID // 2]
 
@@ -118,4 +120,6 @@ def _grow(stage: Stage, ground: Terrain) -> None:
             house(stage, (place[0], place[1] + 0.6, place[2]), size, chance.angle(), facade)
         else:
             stage.add(CYLINDER, place, (0.25, chance.uniform(1, 2), 0.25), stage.paint(concrete, 2))
-            stage.add(BOX, (place[0], place[1] - 1, place[2]), (0.6, 0.5, 0.1), stage.paint(rubble, 2), tile=0)
+            stage.add(
+                BOX, (place[0], place[1] - 1, place[2]), (0.6, 0.5, 0.1), stage.paint(rubble, 2), tile=0
+            )

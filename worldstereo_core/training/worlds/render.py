@@ -111,9 +111,7 @@ def _edges(picture: Tensor, thing: Tensor) -> Tensor:
     return mask
 
 
-def _sample(
-    world: World, origin: Tensor, direction: Tensor, pixel: float
-) -> tuple[Tensor, Hit]:
+def _sample(world: World, origin: Tensor, direction: Tensor, pixel: float) -> tuple[Tensor, Hit]:
     """Linear colours [3, N] along rays from one origin, and what they hit."""
     hit = cast(world, origin, direction)
     surface = hit.surface

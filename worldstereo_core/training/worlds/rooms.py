@@ -104,21 +104,29 @@ def _wall_things(stage: Stage, side: int, width: float, depth: float, height: fl
         at += span + chance.uniform(0.1, 0.9)
 
 
-def _wall_thing(stage: Stage, place: tuple[float, float, float], yaw: float, span: float, height: float) -> None:
+def _wall_thing(
+    stage: Stage, place: tuple[float, float, float], yaw: float, span: float, height: float
+) -> None:
     chance = stage.chance
-    choice = chance.choose(("shelf", "cabinet", "sofa", "picture", "picture", "window", "door", "plant", "nothing"))
+    choice = chance.choose(
+        ("shelf", "cabinet", "sofa", "picture", "picture", "window", "door", "plant", "nothing")
+    )
     standing = turned(place, yaw, 0, 0.35)
     if choice in ("shelf", "cabinet", "sofa", "plant") and not stage.is_free(standing[0], standing[2], 0.45):
         choice = "picture"
     if choice == "shelf":
         size = (span * 0.9, min(chance.uniform(1.4, 2.2), height - 0.3), 0.32)
-        stage.add(BOX, turned(place, yaw, 0, 0.17), size, stage.paint(books, chance.integer(0, 1)), yaw=yaw, tile=0)
+        stage.add(
+            BOX, turned(place, yaw, 0, 0.17), size, stage.paint(books, chance.integer(0, 1)), yaw=yaw, tile=0
+        )
     elif choice == "cabinet":
         tall = chance.uniform(0.5, 1.1)
         size = (span * 0.9, tall, 0.45)
         side, top = stage.paint(chance.choose((door, boards)), chance.integer(0, 2)), stage.paint(boards, 0)
         stage.add(BOX, turned(place, yaw, 0, 0.24), size, side, top, yaw=yaw, tile=0)
-        ornament(stage, turned(place, yaw, chance.uniform(-0.3, 0.3) * span, 0.24, tall), chance.uniform(0.2, 0.4))
+        ornament(
+            stage, turned(place, yaw, chance.uniform(-0.3, 0.3) * span, 0.24, tall), chance.uniform(0.2, 0.4)
+        )
     elif choice == "sofa":
         sofa(stage, turned(place, yaw, 0, 0.5), yaw)
     elif choice == "plant":
@@ -127,7 +135,12 @@ def _wall_thing(stage: Stage, place: tuple[float, float, float], yaw: float, spa
         size = (chance.uniform(0.5, 0.95) * span, chance.uniform(0.4, 0.9), 0.04)
         lift = chance.uniform(1.1, 1.4)
         stage.add(
-            BOX, turned(place, yaw, 0, 0.02, lift), size, stage.paint(painting, chance.integer(0, 5)), yaw=yaw, tile=0
+            BOX,
+            turned(place, yaw, 0, 0.02, lift),
+            size,
+            stage.paint(painting, chance.integer(0, 5)),
+            yaw=yaw,
+            tile=0,
         )
     elif choice == "window":
         size = (span * 0.85, chance.uniform(0.9, 1.3), 0.06)
@@ -137,7 +150,9 @@ def _wall_thing(stage: Stage, place: tuple[float, float, float], yaw: float, spa
         )  # fmt: skip
     elif choice == "door":
         size = (0.95, 2.05, 0.07)
-        stage.add(BOX, turned(place, yaw, 0, 0.03), size, stage.paint(door, chance.integer(0, 2)), yaw=yaw, tile=0)
+        stage.add(
+            BOX, turned(place, yaw, 0, 0.03), size, stage.paint(door, chance.integer(0, 2)), yaw=yaw, tile=0
+        )
     if choice in ("shelf", "cabinet", "sofa", "plant"):
         stage.taken.append((standing[0], standing[2], 0.55))
 
@@ -162,7 +177,9 @@ def _middle(stage: Stage, width: float, depth: float) -> None:
         choice = chance.choose(("crate", "ball", "column", "plant"))
         paint = stage.any_paint(FURNITURE, 3)
         if choice == "crate":
-            stage.add(BOX, place, (size, size * chance.uniform(0.6, 1.3), size), paint, yaw=chance.angle(), tile=0)
+            stage.add(
+                BOX, place, (size, size * chance.uniform(0.6, 1.3), size), paint, yaw=chance.angle(), tile=0
+            )
         elif choice == "ball":
             stage.add(BALL, place, (size, size, size), paint, tile=0.8)
         elif choice == "column":

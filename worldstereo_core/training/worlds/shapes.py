@@ -119,7 +119,9 @@ class Shapes:
 
     def to(self, device: torch.device | str) -> Shapes:
         moved = {
-            field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "counts"
+            field.name: getattr(self, field.name).to(device)
+            for field in fields(self)
+            if field.name != "counts"
         }
         return replace(self, **moved)
 
@@ -178,7 +180,9 @@ class Shapes:
                 if kind == BALL:
                     parts.append((part.square().sum(0).sqrt() - 1) * size.amin(0))
                 elif kind in (CYLINDER, CONE):
-                    round_part = ((part[0].square() + part[2].square()).sqrt() - 1) * torch.minimum(size[0], size[2])
+                    round_part = ((part[0].square() + part[2].square()).sqrt() - 1) * torch.minimum(
+                        size[0], size[2]
+                    )
                     parts.append(torch.maximum(round_part, (part[1].abs() - 1) * size[1]))
                 else:
                     parts.append(((part.abs() - 1) * size).amax(0))

@@ -78,7 +78,9 @@ class Stage:
         half = (size[0] / 2, size[1] / 2, size[2] / 2)
         number = self.thing() if thing is None else thing
         self.solids.append(
-            Solid(kind, (x, y - half[1], z), half, side, side if top is None else top, yaw, tile, glow, number)
+            Solid(
+                kind, (x, y - half[1], z), half, side, side if top is None else top, yaw, tile, glow, number
+            )
         )
 
 
@@ -103,7 +105,9 @@ def table(stage: Stage, place: Placed, yaw: float) -> float:
         stage.add(CYLINDER, place, (0.16, height - 0.06, 0.16), wood, thing=thing)
         stage.add(CYLINDER, place, (width * 0.5, 0.05, width * 0.5), wood, thing=thing)
     for _ in range(chance.integer(1, 3)):
-        spot = turned(place, yaw, chance.uniform(-0.4, 0.4) * width, chance.uniform(-0.35, 0.35) * depth, height)
+        spot = turned(
+            place, yaw, chance.uniform(-0.4, 0.4) * width, chance.uniform(-0.35, 0.35) * depth, height
+        )
         ornament(stage, spot, chance.uniform(0.12, 0.3))
     return 0.5 * math.hypot(width, depth)
 
@@ -149,7 +153,9 @@ def plant(stage: Stage, place: Placed, height: float) -> None:
     stage.add(CYLINDER, place, (pot, pot * 0.8, pot), stage.paint(metal, 3), thing=thing)
     for _ in range(chance.integer(2, 3)):
         size = chance.uniform(0.35, 0.6) * height
-        spot = turned(place, chance.angle(), chance.uniform(0, 0.12), 0, pot * 0.6 + chance.uniform(0, 0.5) * height)
+        spot = turned(
+            place, chance.angle(), chance.uniform(0, 0.12), 0, pot * 0.6 + chance.uniform(0, 0.5) * height
+        )
         stage.add(BALL, spot, (size, size * 1.15, size), leaf, tile=0.6, thing=thing)
 
 
@@ -161,12 +167,21 @@ def tree(stage: Stage, place: Placed, height: float) -> None:
         stage.add(CYLINDER, place, (0.05 * height, 0.5 * height, 0.05 * height), trunk, thing=thing)
         for _ in range(chance.integer(1, 2)):
             wide = height * chance.uniform(0.4, 0.6)
-            spot = turned(place, chance.angle(), chance.uniform(0, 0.12) * height, 0, height * chance.uniform(0.3, 0.5))
+            spot = turned(
+                place, chance.angle(), chance.uniform(0, 0.12) * height, 0, height * chance.uniform(0.3, 0.5)
+            )
             stage.add(BALL, spot, (wide, wide * 0.95, wide), leaf, tile=2.5, thing=thing)
     else:
         wide = height * chance.uniform(0.35, 0.5)
         stage.add(CYLINDER, place, (0.05 * height, 0.3 * height, 0.05 * height), trunk, thing=thing)
-        stage.add(CONE, turned(place, 0, 0, 0, 0.15 * height), (wide, 0.85 * height, wide), leaf, tile=2.5, thing=thing)
+        stage.add(
+            CONE,
+            turned(place, 0, 0, 0, 0.15 * height),
+            (wide, 0.85 * height, wide),
+            leaf,
+            tile=2.5,
+            thing=thing,
+        )
 
 
 def house(stage: Stage, place: Placed, size: Placed, yaw: float, wall: Callable[[Chance], Tensor]) -> None:
@@ -196,7 +211,12 @@ def sky_picture(chance: Chance, top: Tensor, horizon: Tensor, sun: Tensor | None
     if sun is not None:
         level = torch.cos(fall)[:, None]
         towards = torch.stack(
-            [level * torch.sin(turn), torch.sin(fall)[:, None].expand(height, width), level * torch.cos(turn)], -1
+            [
+                level * torch.sin(turn),
+                torch.sin(fall)[:, None].expand(height, width),
+                level * torch.cos(turn),
+            ],
+            -1,
         )
         near = (towards @ sun).clamp(min=0)
         colour = colour + (0.35 * near**8 + 0.8 * near**200)[..., None] * torch.tensor([1.0, 0.85, 0.6])

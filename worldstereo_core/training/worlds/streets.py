@@ -22,10 +22,17 @@ Daylight = tuple[Light, Tensor, Tensor, Tensor, float]
 def daylight(chance: Chance) -> tuple[Light, Tensor, Tensor, Sky, float]:
     """Sun, ambient light [2, 3], haze [4], sky and exposure of a time of day."""
     time = chance.choose(("noon", "noon", "evening", "overcast", "morning", "blue"))
-    height = {"noon": (40, 70), "evening": (8, 22), "overcast": (40, 60), "morning": (18, 35), "blue": (5, 12)}[time]
+    height = {
+        "noon": (40, 70),
+        "evening": (8, 22),
+        "overcast": (40, 60),
+        "morning": (18, 35),
+        "blue": (5, 12),
+    }[time]
     rise, turn = math.radians(chance.uniform(*height)), chance.angle()
     sun = torch.tensor(
-        [math.cos(rise) * math.sin(turn), -math.sin(rise), math.cos(rise) * math.cos(turn)], dtype=torch.float32
+        [math.cos(rise) * math.sin(turn), -math.sin(rise), math.cos(rise) * math.cos(turn)],
+        dtype=torch.float32,
     )
     top = chance.colour(hue=(0.54, 0.64), saturation=(0.45, 0.8), value=(0.55, 0.9))
     horizon = chance.colour(hue=(0.5, 0.62), saturation=(0.08, 0.3), value=(0.8, 0.97))
@@ -126,7 +133,9 @@ def _street_thing(stage: Stage, half_road: float, pavement: float) -> None:
     elif choice == "lamp":
         pole, thing = stage.paint(metal, 5), stage.thing()
         stage.add(CYLINDER, place, (0.12, 3.6, 0.12), pole, thing=thing)
-        stage.add(BALL, turned(place, 0, 0, 0, 3.5), (0.4, 0.4, 0.4), stage.paint(plaster, 8), glow=0.6, thing=thing)
+        stage.add(
+            BALL, turned(place, 0, 0, 0, 3.5), (0.4, 0.4, 0.4), stage.paint(plaster, 8), glow=0.6, thing=thing
+        )
     elif choice == "car":
         _car(stage, (x, 0.0, z), chance.choose((0, math.pi)))
     elif choice == "crate":
@@ -136,7 +145,9 @@ def _street_thing(stage: Stage, half_road: float, pavement: float) -> None:
         stage.add(CYLINDER, place, (0.6, 0.9, 0.6), stage.any_paint(FURNITURE, 3), tile=0.9)
     else:
         stage.add(CYLINDER, place, (0.2, 0.8, 0.2), stage.any_paint(FURNITURE, 3), tile=0.5)
-        stage.add(BALL, turned(place, 0, 0, 0, 0.75), (0.26, 0.26, 0.26), stage.any_paint(FURNITURE, 3), tile=0.5)
+        stage.add(
+            BALL, turned(place, 0, 0, 0, 0.75), (0.26, 0.26, 0.26), stage.any_paint(FURNITURE, 3), tile=0.5
+        )
 
 
 def _car(stage: Stage, place: tuple[float, float, float], yaw: float) -> None:

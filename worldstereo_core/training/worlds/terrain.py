@@ -41,7 +41,14 @@ class Terrain:
 
     @classmethod
     def of(
-        cls, heights: Tensor, colours: Tensor, light: Tensor, extent: float, water: float, tile: int, scale: float
+        cls,
+        heights: Tensor,
+        colours: Tensor,
+        light: Tensor,
+        extent: float,
+        water: float,
+        tile: int,
+        scale: float,
     ) -> Terrain:
         """From heights [G, G] (rows along z), colour factors [G, G, 3] and light let through [G, G]."""
         size = len(heights)
@@ -156,7 +163,9 @@ class Terrain:
         )
         tint = torch.lerp(near, far, z[:, None]).T
         tile = torch.full_like(index, self.tile)
-        thing = 1 + (torch.lerp(torch.lerp(here, right, x), torch.lerp(below, both, x), z) <= self.water).long()
+        thing = (
+            1 + (torch.lerp(torch.lerp(here, right, x), torch.lerp(below, both, x), z) <= self.water).long()
+        )
         scale = torch.full_like(x, self.scale)
         return Surface(
             normal, tile, points[0] / self.scale, points[2] / self.scale, scale, thing, tint[:3], tint[3]

@@ -50,7 +50,9 @@ def world_trajectories(
     for clip in range(clips):
         returns = clip == clips - 1 and clips > 1
         begin = ends[-1] if returns or chance.happens(0.6) else chance.choose(ends)
-        poses = _way_back(host, chance, moves, start, frames) if returns else _move(host, chance, begin, frames)
+        poses = (
+            _way_back(host, chance, moves, start, frames) if returns else _move(host, chance, begin, frames)
+        )
         moves.append(poses)
         ends.append(poses[-1])
     return [
@@ -66,7 +68,9 @@ def world_trajectories(
 def _w2c(poses: Tensor) -> Tensor:
     """[T, 4, 4] of poses [T, 5]: x, y, z, yaw and pitch (up is positive), radians."""
     yaw, pitch = poses[:, 3], poses[:, 4]
-    forward = torch.stack([torch.sin(yaw) * torch.cos(pitch), -torch.sin(pitch), torch.cos(yaw) * torch.cos(pitch)], 1)
+    forward = torch.stack(
+        [torch.sin(yaw) * torch.cos(pitch), -torch.sin(pitch), torch.cos(yaw) * torch.cos(pitch)], 1
+    )
     return look_at(poses[:, :3].double(), (poses[:, :3] + forward).double()).float()
 
 
@@ -129,7 +133,11 @@ def _move(world: World, chance: Chance, begin: Tensor, frames: int) -> Tensor:
     for attempt in range(TRIES):
         shrink = 1 - 0.8 * attempt / TRIES
         stride = chance.uniform(low, high) * shrink
-        heading = begin[3] + chance.choose((0.0, 0.0, 0.4, -0.4, math.pi / 2, -math.pi / 2, math.pi)) + 0.2 * chance.angle()
+        heading = (
+            begin[3]
+            + chance.choose((0.0, 0.0, 0.4, -0.4, math.pi / 2, -math.pi / 2, math.pi))
+            + 0.2 * chance.angle()
+        )
         turn = math.radians(TURN_DEG) * chance.uniform(-1, 1)
         progress = _ease(chance, frames)[:, None]
         direction = torch.stack([torch.sin(heading), torch.zeros(()), torch.cos(heading)])
