@@ -46,9 +46,7 @@ class ToyStage:
 
     def __init__(self, settings: ToySettings, seed: int):
         self.settings = settings
-        self.student = nn.Sequential(
-            nn.Linear(3, settings.width), nn.Dropout(0.25), nn.Linear(settings.width, 3)
-        )
+        self.student = nn.Sequential(nn.Linear(3, settings.width), nn.Dropout(0.25), nn.Linear(settings.width, 3))
         self.critic = nn.Linear(3, 1)
         self.frozen = nn.Linear(3, 3)
         self.modules = {"student": self.student, "critic": self.critic, "frozen": self.frozen}

@@ -138,9 +138,7 @@ def test_memory_is_estimated_before_training(toy, tmp_path: Path):
     lines: list[str] = []
     TrainingRun(toy(width=1000), tmp_path, lines.append)
     # 3 x 1000 + 1000 + 3 x 1000 + 3 of the student and 4 of the critic learn, 12 are frozen.
-    assert lines[0].startswith(
-        "toy: 7,007 weights learn; memory: weights 0.0 MB, gradients 0.0 MB, optimiser 0.1"
-    )
+    assert lines[0].startswith("toy: 7,007 weights learn; memory: weights 0.0 MB, gradients 0.0 MB, optimiser 0.1")
 
 
 TWO_PROCESSES = """

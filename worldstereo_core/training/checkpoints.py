@@ -212,9 +212,7 @@ def _num_bytes(checkpoint: Checkpoint) -> int:
 
 def _kept(output: Path) -> str:
     folders = checkpoint_folders(output)
-    return (
-        f"The last good checkpoint, {folders[-1].name}, is kept." if folders else "There is no earlier one."
-    )
+    return f"The last good checkpoint, {folders[-1].name}, is kept." if folders else "There is no earlier one."
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

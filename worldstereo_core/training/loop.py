@@ -363,9 +363,7 @@ def check_groups(stage: Stage) -> None:
     seen: set[int] = set()
     for group in stage.groups:
         ids = {id(weight) for weight in group.parameters.values()}
-        assert len(ids) == len(group.parameters) and not ids & seen, (
-            f"{group.name}: weights are in two groups"
-        )
+        assert len(ids) == len(group.parameters) and not ids & seen, f"{group.name}: weights are in two groups"
         assert ids <= of_stage, f"{group.name}: weights of no network of the stage"
         seen |= ids
 

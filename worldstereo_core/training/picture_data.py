@@ -95,9 +95,7 @@ class PictureData:
                 f"settings.data.folder: {folder} has {len(files)} pictures, expected more than the "
                 f"{self.num_held_out} that are held out. Add pictures or lower num_held_out."
             )
-        held_out = {
-            round(i * (len(files) - 1) / max(1, self.num_held_out - 1)) for i in range(self.num_held_out)
-        }
+        held_out = {round(i * (len(files) - 1) / max(1, self.num_held_out - 1)) for i in range(self.num_held_out)}
         return [file for i, file in enumerate(files) if (i in held_out) == (part == "held_out")]
 
     def _draw(self, part: Literal["training", "held_out"]) -> Tensor:

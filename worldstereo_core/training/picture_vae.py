@@ -92,9 +92,7 @@ class Encoder(nn.Module):
                 channels = out
             if level + 1 < len(levels):
                 self.downsamples.append(Halve(out))
-        self.middle = nn.Sequential(
-            Resnet(channels, channels), Attention(channels), Resnet(channels, channels)
-        )
+        self.middle = nn.Sequential(Resnet(channels, channels), Attention(channels), Resnet(channels, channels))
         self.head = nn.ModuleDict(
             {"0": ChannelNorm(channels), "2": nn.Conv2d(channels, 2 * LATENT_CHANNELS, 3, padding=1)}
         )
@@ -110,9 +108,7 @@ class Decoder(nn.Module):
         levels = [width * factor for factor in reversed(LEVEL_FACTORS)]
         channels = levels[0]
         self.conv1 = nn.Conv2d(LATENT_CHANNELS, channels, 3, padding=1)
-        self.middle = nn.Sequential(
-            Resnet(channels, channels), Attention(channels), Resnet(channels, channels)
-        )
+        self.middle = nn.Sequential(Resnet(channels, channels), Attention(channels), Resnet(channels, channels))
         self.upsamples = nn.Sequential()
         for level, out in enumerate(levels):
             for _ in range(NUM_RESNETS + 1):

@@ -183,9 +183,7 @@ def load_vae(vae: PictureVAE, path: str) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     expected = {name: tuple(tensor.shape) for name, tensor in vae.state_dict().items()}
     if shapes != expected:
-        different = sorted(
-            name for name in shapes.keys() | expected if shapes.get(name) != expected.get(name)
-        )
+        different = sorted(name for name in shapes.keys() | expected if shapes.get(name) != expected.get(name))
         name = different[0]
         raise CheckpointError(
             f"settings.start_from: {path} does not fit a VAE of width {vae.width}: {name} is "
