@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def write_inputs(folder: Path, clips: dict[str, Tensor], condition) -> Tensor:
 
 def expected(stage, clips: dict[str, Tensor], condition, noise: Tensor) -> Tensor:
     current = noise
-    for sigma, following in zip(SIGMAS, SIGMAS[1:], strict=False):
+    for sigma, following in pairwise(SIGMAS):
         timesteps = torch.tensor([1000 * sigma])
         with torch.no_grad():
             velocity = stage.networks.velocity(current, clips["image_condition"], condition, timesteps)

@@ -17,8 +17,8 @@ from worldstereo_core.model.tiny import write_tiny_models, write_weights
 from worldstereo_core.model.weight_files import read_weights
 from worldstereo_core.schedule import DMDSchedule
 from worldstereo_core.training.clip_batch import SignalWeights
-from worldstereo_core.training.encoded_clips import ClipSettings
 from worldstereo_core.training.config import LoopConfig
+from worldstereo_core.training.encoded_clips import ClipSettings
 from worldstereo_core.training.family import is_used_with_null_context
 from worldstereo_core.training.loop import gradients_of
 from worldstereo_core.training.memory_estimate import describe_memory

@@ -29,7 +29,7 @@ from ..memory.memory import GeometricMemory, initialise_memory
 from ..memory.update_report import UpdateReport
 from ..model.tiny import IMAGE_WIDTH, TEXT_WIDTH, write_tiny_models
 from ..sizes import sample_align_frames
-from .encoded_clips import Clip, Engine, make_clip
+from .clips import Clip, Engine, make_clip
 from .contact_sheet import Row, contact_sheet
 from .demo_scene import cast_depth, draw_view, start_camera
 from .staging import staged_folder

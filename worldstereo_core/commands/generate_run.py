@@ -34,7 +34,7 @@ from ..sizes import (
     sample_align_frames,
     select_keyframes,
 )
-from .encoded_clips import Engine, make_clip
+from .clips import Engine, make_clip
 from .model_folder import ModelFiles, find_backbone, find_model
 from .outcome import CannotRun
 from .scene_files import Source, check_shape_of_picture, read_cameras, read_source, require_file

@@ -119,7 +119,8 @@ def make_condition(
     cameras = [
         Cameras(w2c, K, height, width) for w2c, K in zip(clips["w2c"].cpu(), clips["K"].cpu(), strict=True)
     ]
-    rays = [camera_rays(camera, config.control) for camera in cameras]
+    with full_precision():
+        rays = [camera_rays(camera, config.control) for camera in cameras]
     condition = {
         "render_latents": render,
         "hole_mask": holes,
@@ -134,7 +135,10 @@ def make_condition(
     has_cameras = config.camera_token_width is not None
     if has_cameras and signal in ("stereo", "both"):
         has_cameras = float(torch.rand((), generator=generator)) >= references.without_cameras
-    tokens = [camera_tokens(c.w2c, r) for c, r in zip(cameras, w2c.cpu(), strict=True)] if has_cameras else []
+    tokens = []
+    if has_cameras:
+        with full_precision():
+            tokens = [camera_tokens(c.w2c, views) for c, views in zip(cameras, w2c.cpu(), strict=True)]
     return ControlCondition(
         **condition,
         reference_latents=latents,
@@ -142,6 +146,11 @@ def make_condition(
         camera_tokens=torch.cat([clip for clip, _ in tokens]).to(render) if tokens else None,
         reference_camera_tokens=torch.cat([views for _, views in tokens]).to(render) if tokens else None,
     )
+
+
+def full_precision() -> torch.autocast:
+    """Camera maths on the CPU is never rounded to the half precision that layers compute in."""
+    return torch.autocast("cpu", enabled=False)
 
 
 def plain_references(most: int) -> ReferenceSettings:

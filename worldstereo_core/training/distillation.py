@@ -1,8 +1,8 @@
 """Distribution-matching distillation: a model of few steps whose clips a many-step teacher finds likely.
 
-Yin et al. 2024, "One-step Diffusion with Distribution Matching Distillation" (arXiv 2311.18828), and its second
-version (arXiv 2405.14867): the fake score trained several times per generator step, and the generator trained on
-its own steps from noise ("backward simulation"), as they run at inference.
+Yin et al. 2024, "One-step Diffusion with Distribution Matching Distillation" (arXiv 2311.18828), and its
+second version (arXiv 2405.14867): the fake score trained several times per generator step, and the generator
+trained on its own steps from noise ("backward simulation"), as they run at inference.
 """
 
 from __future__ import annotations

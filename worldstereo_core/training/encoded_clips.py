@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,14 +29,14 @@ class ClipSettings:
         vae: Wan VAE file that encodes them.
         worlds: which worlds, moves, sizes and depth errors.
         count: clips to learn from; ``worlds.clips_per_world`` of them show the same world.
-        held_out: clips of other worlds, for samples and figures: every world's last, which comes back to where
-            it began.
+        held_out: clips of other worlds, for samples and figures: every world's last, which comes back to
+            where the first began.
         drawn: folder that keeps drawn pictures, whatever the VAE; none: in memory.
         encoded: folder that keeps latents; none: in memory.
     """
 
     vae: str
-    worlds: WorldClips = WorldClips()
+    worlds: WorldClips = field(default_factory=WorldClips)
     count: int = 1200
     held_out: int = 9
     drawn: str | None = None

@@ -145,8 +145,8 @@ def make_control(
 ) -> WorldStereoControl:
     """A control branch before training: it adds exactly 0 to its backbone.
 
-    The patch embedding starts as the backbone's, and the layers that lead out start at zero (zero convolutions,
-    Zhang et al. 2023, arXiv 2302.05543), so that training begins at the backbone's own answers.
+    The patch embedding starts as the backbone's, and the layers that lead out start at zero (zero
+    convolutions, Zhang et al. 2023, arXiv 2302.05543), so that training begins at the backbone's own answers.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -293,7 +293,7 @@ def null_context() -> dict[str, Tensor]:
 
 
 def write_null_context(folder: Path) -> Path:
-    """Write ``null_context.safetensors``, which the headless command and the loader nodes find in a folder."""
+    """Write ``null_context.safetensors``, which the headless command finds in a model folder."""
     path = folder / NULL_CONTEXT
     write_weights(path, {key: value.half() for key, value in null_context().items()})
     return path

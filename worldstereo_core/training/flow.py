@@ -1,8 +1,8 @@
 """Flow matching: noise levels, noisy clips, and the velocity that a model is to predict.
 
-Lipman et al. 2023, "Flow Matching for Generative Modeling" (arXiv 2210.02747), on the straight paths of Liu et
-al. 2023, "Flow Straight and Fast" (arXiv 2209.03003): x(sigma) = (1 - sigma) * clean + sigma * noise, whose
-velocity is noise - clean. The same path, the same shift and the same timesteps as ``schedule``.
+Lipman et al. 2023, "Flow Matching for Generative Modeling" (arXiv 2210.02747), on the straight paths of Liu
+et al. 2023, "Flow Straight and Fast" (arXiv 2209.03003): x(sigma) = (1 - sigma) * clean + sigma * noise,
+whose velocity is noise - clean. The same path, the same shift and the same timesteps as ``schedule``.
 """
 
 from __future__ import annotations

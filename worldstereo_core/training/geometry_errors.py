@@ -1,4 +1,4 @@
-"""Errors that estimated depth has and exact depth lacks: a memory trained without them trusts its points blindly.
+"""Errors that estimated depth has and exact depth lacks; without them a model trusts its points blindly.
 
 Depth estimators let depth bleed over the edges of things, blur fine structure, miss the scale in slow waves
 and leave parts out. Each error is drawn anew for every clip.
@@ -53,8 +53,8 @@ class GeometryErrors:
             generator: on the CPU.
 
         Returns:
-            Depth [V, H, W], 0 = no data, and which pixels still give a point [V, H, W] bool. Points are dropped
-            apart from depth, for a filter of depth edges takes a missing pixel for an edge.
+            Depth [V, H, W], 0 = no data, and which pixels still give a point [V, H, W] bool. Points are
+            dropped apart from depth, for a filter of depth edges takes a missing pixel for an edge.
         """
         check_shape("depth", depth, ("V", "H", "W"))
         pairs = [self._one(torch.where(has_depth(each), each, 0.0), generator) for each in depth]

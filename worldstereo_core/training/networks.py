@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -78,7 +78,7 @@ class NetworkSettings:
     size: str = "small"
     backbone: str | None = None
     worldstereo: str | None = None
-    new_control: ControlSettings = ControlSettings()
+    new_control: ControlSettings = field(default_factory=ControlSettings)
     context: str | None = None
     frozen_precision: Literal["fp32", "bf16"] = "fp32"
     buckets: tuple[int, ...] = (64, 96)
@@ -143,6 +143,11 @@ class Networks:
         transformer = copy.deepcopy(self.backbone.transformer)
         return replace(self, backbone=WanBackbone(transformer), control=copy.deepcopy(self.control))
 
+    def compile(self) -> None:
+        """Let torch.compile fuse the operations within each block; what joins the blocks stays as it is."""
+        for block in (*self.backbone.transformer.blocks, *self.control.controlnet.controlnet_blocks):
+            block.forward = torch.compile(block.forward)
+
     def recomputing(self, is_on: bool) -> Networks:
         return replace(self, recomputes=is_on)
 
@@ -193,8 +198,8 @@ def _new_control(settings: NetworkSettings, backbone: WanBackbone, seed: int) ->
         sizes = settings.new_control.sizes(backbone.width)
     if sizes.num_blocks > backbone.num_blocks:
         raise WorldStereoError(
-            f"networks.new_control.num_blocks: got {sizes.num_blocks}, the backbone has {backbone.num_blocks} "
-            "blocks. Give at most that many."
+            f"networks.new_control.num_blocks: got {sizes.num_blocks}, expected at most the backbone's "
+            f"{backbone.num_blocks}."
         )
     return make_control(sizes, backbone, seed)
 

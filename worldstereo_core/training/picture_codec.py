@@ -35,7 +35,8 @@ class PictureCodec:
         """
         if not Path(path).is_file():
             raise WorldStereoError(
-                f"clips.vae: {path} does not exist. Train a VAE first (stage vae) or name wan_2.1_vae.safetensors."
+                f"clips.vae: {path} does not exist. Train a VAE first (stage vae) or name "
+                "wan_2.1_vae.safetensors."
             )
         last_norm = wan_to_picture_state(read_weights(path)[0]).get("decoder.head.0.gamma")
         if last_norm is None:

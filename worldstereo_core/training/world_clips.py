@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ class WorldClips:
     kept_frames: int = 3
     point_radius: float = 0.03
     edge_threshold: float = 0.0004
-    errors: GeometryErrors = GeometryErrors()
+    errors: GeometryErrors = field(default_factory=GeometryErrors)
 
     def __post_init__(self) -> None:
         for name, least in (("frames", 2), ("clips_per_world", 1), ("kept_frames", 1), ("first_world", 0)):

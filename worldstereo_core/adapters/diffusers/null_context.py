@@ -10,8 +10,8 @@ from torch import Tensor
 class SingleTokens:
     """Cross-attention to one picture token and one text token.
 
-    Softmax over equal keys is an even mean of equal values: 257 and 512 copies of the two tokens give the same
-    answer, a hundred times slower. Queries, keys and their norms have no say in it.
+    Softmax over equal keys is an even mean of equal values: 257 and 512 copies of the two tokens give the
+    same answer, far more slowly. Queries, keys and their norms have no say in it.
     """
 
     def __call__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class AdapterStageSettings(DiffusionSettings):
         layers: of self-attention that are adapted.
     """
 
-    signals: SignalWeights = SignalWeights(camera=0.1, global_memory=0.9)
+    signals: SignalWeights = field(default_factory=lambda: SignalWeights(camera=0.1, global_memory=0.9))
     learning_rate: float = 1e-4
     rank: int = 16
     alpha: float = 16.0

@@ -16,9 +16,9 @@ from ..family import is_used_with_null_context, write_backbone, write_null_conte
 class BackboneStage(DiffusionStage):
     """Flow matching (arXiv 2210.02747) of clips that begin with a given picture.
 
-    The conditioning is Wan 2.1's (arXiv 2503.20314, section 4): first-frame latent and mask beside the noisy
-    latents, the same ``image_condition`` that inference shows. With the null context the embedders of text and
-    picture learn their biases alone, see ``family``.
+    The conditioning is Wan 2.1's (arXiv 2503.20314): first-frame latent and mask beside the noisy latents,
+    the same ``image_condition`` that inference shows. With the null context the embedders of text and picture
+    learn their biases alone, see ``family``.
     """
 
     name = "backbone"

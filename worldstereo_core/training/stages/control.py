@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import nn
@@ -20,7 +20,7 @@ class ControlStageSettings(DiffusionSettings):
         signals: how often renders are shown and how often rays alone, so that holes are no surprise.
     """
 
-    signals: SignalWeights = SignalWeights(camera=0.2, global_memory=0.8)
+    signals: SignalWeights = field(default_factory=lambda: SignalWeights(camera=0.2, global_memory=0.8))
 
 
 class ControlStage(DiffusionStage):

@@ -1,8 +1,8 @@
-"""Stage 4: distillation of the memory model to a few steps without guidance, with the memories in the loop."""
+"""Stage 4: distillation of the memory model to a few steps without guidance, memories in the loop."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -49,10 +49,12 @@ class DistilStageSettings(DiffusionSettings):
             world that is generated clip after clip.
     """
 
-    noise: NoiseLevels = NoiseLevels(shift=3.0, lowest=0.02, highest=0.98)
-    signals: SignalWeights = SignalWeights(camera=0.1, global_memory=0.2, stereo_memory=0.1, both=0.6)
+    noise: NoiseLevels = field(default_factory=lambda: NoiseLevels(shift=3.0, lowest=0.02, highest=0.98))
+    signals: SignalWeights = field(
+        default_factory=lambda: SignalWeights(camera=0.1, global_memory=0.2, stereo_memory=0.1, both=0.6)
+    )
     learning_rate: float = 5e-5
-    steps: StepSettings = StepSettings()
+    steps: StepSettings = field(default_factory=StepSettings)
     fake_steps: int = 5
     fake_learning_rate: float = 1e-4
     truth: float = 0.0
@@ -70,8 +72,8 @@ class DistilStageSettings(DiffusionSettings):
 class DistilStage(DiffusionStage):
     """Three networks of the memory model: generator (the student), real score (frozen), fake score.
 
-    The fake score learns by flow matching what the student draws; the student learns from where the two scores
-    disagree, see ``distillation``. Controls are the memories themselves: renders, references and rays.
+    The fake score learns by flow matching what the student draws; the student learns from where the two
+    scores disagree, see ``distillation``. Controls are the memories themselves: renders, references, rays.
     """
 
     name = "distil"

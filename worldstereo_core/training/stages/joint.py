@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
@@ -26,8 +26,10 @@ class JointStageSettings(DiffusionSettings):
         signals: every batch is shown one choice, so that the model learns to do without each of them.
     """
 
-    signals: SignalWeights = SignalWeights(
-        none=0.1, camera=0.15, global_memory=0.2, stereo_memory=0.15, both=0.4
+    signals: SignalWeights = field(
+        default_factory=lambda: SignalWeights(
+            none=0.1, camera=0.15, global_memory=0.2, stereo_memory=0.15, both=0.4
+        )
     )
     learning_rate: float = 6e-4
 

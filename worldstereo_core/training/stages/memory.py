@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
@@ -23,7 +23,9 @@ class MemoryStageSettings(DiffusionSettings):
         attention_blocks: backbone blocks whose self-attention learns to read references; empty: all.
     """
 
-    signals: SignalWeights = SignalWeights(camera=0.1, global_memory=0.2, stereo_memory=0.2, both=0.5)
+    signals: SignalWeights = field(
+        default_factory=lambda: SignalWeights(camera=0.1, global_memory=0.2, stereo_memory=0.2, both=0.5)
+    )
     learning_rate: float = 2e-4
     trains_control: bool = True
     attention_blocks: tuple[int, ...] = ()
@@ -34,8 +36,8 @@ class MemoryStage(DiffusionStage):
 
     The global and the stereo memory of WorldStereo: point renders through the control branch, and views that
     share self-attention with the clip, placed at the frames they belong to, with camera tokens. Views change
-    places, lose parts and come in any number (``ReferenceSettings``), and the renders come from disturbed depth
-    (``GeometryErrors``), so that neither memory is trusted blindly.
+    places, lose parts and come in any number (``ReferenceSettings``), and the renders come from disturbed
+    depth (``GeometryErrors``), so that neither memory is trusted blindly.
     """
 
     name = "memory"
