@@ -58,6 +58,18 @@ def test_a_later_clip_knows_what_earlier_ones_saw(clip):
     assert difference.median() < 0.08
 
 
+def test_what_was_seen_before_is_known_exactly():
+    scene = WORLDS.scene(1)
+    seen = scene.seen_before()
+    assert bool(seen[0].all())  # its first frame is a source
+    first = WORLDS.scene(0)
+    alone = first.seen_before()
+    assert bool(alone[0].all()) and alone[-1].float().mean() < 1
+    render = first.memory.render(first.cameras, radius=0.03)
+    covered = render.hole_mask[-1] == 0
+    assert alone[-1][covered & (first.depth[-1] > 0)].float().mean() > 0.85
+
+
 def test_a_disturbed_memory_shows_the_same_frames_through_worse_renders(clip):
     worse = replace(WORLDS, errors=GeometryErrors(share=1.0, dropped=0.9)).make(1)
     torch.testing.assert_close(worse.frames, clip.frames)

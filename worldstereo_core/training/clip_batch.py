@@ -70,13 +70,15 @@ class ReferenceSettings:
     learns to copy by position. So views change places, lose parts and come in any number.
 
     Attributes:
-        most: views per clip; each batch draws 1 to that many.
+        fewest, most: views per clip; each batch draws a number between. The same number for both costs a
+            compiled model the fewest compilations.
         shuffled: share of batches in which views are dealt to the slots anew; camera tokens go with the view.
         masked: share of batches in which each view loses a random rectangle.
         largest_mask: side of that rectangle, as a share of the picture's.
         without_cameras: share of batches without camera tokens.
     """
 
+    fewest: int = 1
     most: int = 6
     shuffled: float = 0.3
     masked: float = 0.3
@@ -84,8 +86,11 @@ class ReferenceSettings:
     without_cameras: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.most < 1:
-            raise WorldStereoError(f"most: got {self.most}, expected at least 1 reference view.")
+        if not 1 <= self.fewest <= self.most:
+            raise WorldStereoError(
+                f"fewest: got {self.fewest} to {self.most} reference views, expected at least 1, and fewest "
+                "no larger than most."
+            )
         for name in ("shuffled", "masked", "largest_mask", "without_cameras"):
             if not 0 <= getattr(self, name) <= 1:
                 raise WorldStereoError(f"{name}: got {getattr(self, name)}, expected a share, 0 to 1.")
@@ -153,9 +158,9 @@ def full_precision() -> torch.autocast:
     return torch.autocast("cpu", enabled=False)
 
 
-def plain_references(most: int) -> ReferenceSettings:
+def plain_references(most: int, fewest: int = 1) -> ReferenceSettings:
     """References as inference shows them, for samples and validation."""
-    return ReferenceSettings(most, shuffled=0.0, masked=0.0, without_cameras=0.0)
+    return ReferenceSettings(fewest, most, shuffled=0.0, masked=0.0, without_cameras=0.0)
 
 
 def _without_render(clips: EncodedClips) -> tuple[Tensor, Tensor]:
@@ -181,7 +186,8 @@ def _draw_references(
 
     matches = clips["bank_matches"]
     num_slots = matches.shape[1]
-    count = int(torch.randint(1, min(settings.most, num_slots) + 1, (), generator=generator))
+    fewest, most = min(settings.fewest, num_slots), min(settings.most, num_slots)
+    count = int(torch.randint(fewest, most + 1, (), generator=generator))
     slots = torch.randperm(num_slots, generator=generator)[:count].sort().values
     views = matches[:, slots.to(matches.device)]  # [B, V]
     if happens(settings.shuffled):

@@ -140,7 +140,7 @@ class DiffusionStage:
         figures = {}
         for signal in self.shown_signals:
             seeded = torch.Generator().manual_seed(self.seed)
-            condition = self.condition(clips, signal, seeded, plain_references(self.settings.references.most))
+            condition = self.condition(clips, signal, seeded, self.shown_references())
             losses = []
             for level in VALIDATION_LEVELS:
                 clean = clips["clean"]
@@ -161,11 +161,15 @@ class DiffusionStage:
         rows = [clips["clean"], clips["render_latents"]]
         for signal in self.shown_signals:
             seeded = torch.Generator().manual_seed(self.seed)
-            condition = self.condition(clips, signal, seeded, plain_references(self.settings.references.most))
+            condition = self.condition(clips, signal, seeded, self.shown_references())
             rows.append(generate(self.networks, clips, condition, noise, self.sample_schedule()))
         return torch.stack(
             [shown_frames(latents[clip : clip + 1], vae) for clip in range(len(noise)) for latents in rows]
         )
+
+    def shown_references(self) -> ReferenceSettings:
+        most = self.settings.references.most
+        return plain_references(most, most)
 
     def sample_schedule(self) -> Schedule:
         return UniPCSchedule(SAMPLE_STEPS, self.settings.noise.shift, truncates_timesteps=False)

@@ -146,7 +146,7 @@ class Networks:
     def compile(self) -> None:
         """Let torch.compile fuse the operations within each block; what joins the blocks stays as it is."""
         for block in (*self.backbone.transformer.blocks, *self.control.controlnet.controlnet_blocks):
-            block.forward = torch.compile(block.forward)
+            block.forward = torch.compile(block.forward, dynamic=False)
 
     def recomputing(self, is_on: bool) -> Networks:
         return replace(self, recomputes=is_on)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..checks import WorldStereoError
-from ..geometry.cameras import Cameras
+from ..geometry.cameras import Cameras, project_to_pixels, unproject
 from ..geometry.depth import depth_edges, has_depth, lower_median
 from ..geometry.point_cloud import PointCloud, depth_to_points
 from ..geometry.trajectory import Trajectory
@@ -31,6 +31,54 @@ HELD_OUT_SEED = 1_000_000  # worlds from here on are never learnt from
 ANOTHER_WORLD = 10_000_000
 TRIES = 10
 FEWEST_POINTS = 64
+
+
+SAME_SURFACE = 0.03  # two depths of one surface differ by less, as a share
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Frames that a memory was made from: cameras, pictures [T, 3, H, W], exact depth [T, H, W]."""
+
+    cameras: Cameras
+    images: Tensor
+    depths: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class WorldScene:
+    """A clip with the truth about it.
+
+    Attributes:
+        kind: of world.
+        cameras, frames, depth: the clip: T cameras, [T, 3, H, W] 0..1, exact camera z [T, H, W], 0 = sky.
+        sources: what the memory was made from; the first is the clip's own first frame.
+        memory: its points may be disturbed.
+    """
+
+    kind: str
+    cameras: Cameras
+    frames: Tensor
+    depth: Tensor
+    sources: tuple[Source, ...]
+    memory: GeometricMemory
+
+    def seen_before(self) -> Tensor:
+        """[T, H, W] bool: the pixel's surface, or the sky in its direction, is visible in a source."""
+        cameras = self.cameras
+        points = unproject(self.depth, cameras.K, cameras.w2c).flatten(1, 2)
+        is_sky = (self.depth <= 0).flatten(1)
+        # Sky has a direction alone: a point so far away that its place does not matter.
+        far = unproject(torch.full_like(self.depth, 1e6), cameras.K, cameras.w2c).flatten(1, 2)
+        points = torch.where(is_sky[..., None], far, points).reshape(-1, 3)
+        seen = torch.zeros(len(points), dtype=torch.bool)
+        for source in self.sources:
+            for frame in range(source.cameras.num_frames):
+                row, column, z, inside = project_to_pixels(points, source.cameras[frame : frame + 1])
+                depth = source.depths[frame][row, column]
+                shown = torch.where(depth > 0, (z - depth).abs() < SAME_SURFACE * depth, is_sky.flatten())
+                seen |= inside & shown
+        return seen.view(self.depth.shape)
 
 
 @dataclass(frozen=True)
@@ -69,25 +117,30 @@ class WorldClips:
             if getattr(self, name) < 16 or getattr(self, name) % 16:
                 raise WorldStereoError(f"{name}: got {getattr(self, name)}, expected a multiple of 16.")
 
-    def make(self, index: int) -> TrainingClip:
+    def scene(self, index: int) -> WorldScene:
         """Clip ``index % clips_per_world`` of world ``first_world + index // clips_per_world``."""
         offset, number = divmod(index, self.clips_per_world)
         world, moves = self._moves(self.first_world + offset)
         target = moves[number].cameras
-        generator = torch.Generator().manual_seed(index)
         drawn = render_world(world, target.w2c, target.K, self.height, self.width)
-        sources = [(target[:1], drawn.image[:1], drawn.depth[:1])]
+        sources = [Source(target[:1], drawn.image[:1], drawn.depth[:1])]
         for move in moves[:number]:
             kept = move.cameras[select_keyframes(self.frames, min(self.kept_frames, self.frames))]
-            sources.append((kept, *_draw(world, kept, self.height, self.width)))
-        memory = self._memory(sources, generator)
+            seen = render_world(world, kept.w2c, kept.K, self.height, self.width)
+            sources.append(Source(kept, seen.image, seen.depth))
+        memory = self._memory(sources, torch.Generator().manual_seed(index))
+        return WorldScene(world.kind, target, drawn.image, drawn.depth, tuple(sources), memory)
+
+    def make(self, index: int) -> TrainingClip:
+        """The same as what training needs of it."""
+        scene = self.scene(index)
+        memory = scene.memory
         with quiet_retrieval():
-            references = memory.retrieve(target, max_references=len(memory.views))
-        render = memory.render(target, radius=self.point_radius)
+            references = memory.retrieve(scene.cameras, max_references=len(memory.views))
         return TrainingClip(
-            frames=drawn.image,
-            cameras=target,
-            render=render,
+            frames=scene.frames,
+            cameras=scene.cameras,
+            render=memory.render(scene.cameras, radius=self.point_radius),
             bank=torch.stack([view.picture for view in memory.views]),
             bank_w2c=torch.stack([view.w2c for view in memory.views]),
             bank_matches=references.matches.bank_indices,
@@ -102,17 +155,15 @@ class WorldClips:
                 return world, world_trajectories(world, seed, *size)
         raise WorldStereoError(f"worlds: {TRIES} worlds from seed {seed} on have no room for a camera.")
 
-    def _memory(
-        self, sources: list[tuple[Cameras, Tensor, Tensor]], generator: torch.Generator
-    ) -> GeometricMemory:
+    def _memory(self, sources: list[Source], generator: torch.Generator) -> GeometricMemory:
         clouds, views = [], []
-        for clip, (cameras, images, depths) in enumerate(sources):
-            depths, kept = self.errors.apply(depths, generator)
-            for frame, (image, depth) in enumerate(zip(images, depths, strict=True)):
-                w2c, K = cameras.w2c[frame], cameras.K[frame]
+        for clip, source in enumerate(sources):
+            depths, kept = self.errors.apply(source.depths, generator)
+            for frame, (image, depth) in enumerate(zip(source.images, depths, strict=True)):
+                w2c, K = source.cameras.w2c[frame], source.cameras.K[frame]
                 views.append(View(image_to_bytes("frame", image), w2c, K, f"{clip}/{frame:04d}", clip))
                 clouds.append(self._points(image, depth, kept[frame], K, w2c))
-        depth = torch.cat([depths.flatten() for _, _, depths in sources])
+        depth = torch.cat([source.depths.flatten() for source in sources])
         valid = depth[has_depth(depth)]
         median = float(lower_median(valid)) if len(valid) else 1.0
         return GeometricMemory(PointCloud.concat(clouds), tuple(views), median)
@@ -124,11 +175,6 @@ class WorldClips:
             return _no_points()  # a view of the sky, or of leaves
         cloud = depth_to_points(image, depth, K, w2c, edge_threshold=threshold, confidence=kept.float())
         return cloud.select(cloud.confidence > 0)
-
-
-def _draw(world: World, cameras: Cameras, height: int, width: int) -> tuple[Tensor, Tensor]:
-    drawn = render_world(world, cameras.w2c, cameras.K, height, width)
-    return drawn.image, drawn.depth
 
 
 def _no_points() -> PointCloud:
