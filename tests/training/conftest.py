@@ -14,6 +14,7 @@ pytest.importorskip("tensorboard", reason="training needs the train extra")
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Linear
 from torch.utils.data import Dataset
 
 from worldstereo_core.training import loop, stages
@@ -46,9 +47,9 @@ class ToyStage:
 
     def __init__(self, settings: ToySettings, seed: int):
         self.settings = settings
-        self.student = nn.Sequential(nn.Linear(3, settings.width), nn.Dropout(0.25), nn.Linear(settings.width, 3))
-        self.critic = nn.Linear(3, 1)
-        self.frozen = nn.Linear(3, 3)
+        self.student = nn.Sequential(Linear(3, settings.width), nn.Dropout(0.25), Linear(settings.width, 3))
+        self.critic = Linear(3, 1)
+        self.frozen = Linear(3, 3)
         self.modules = {"student": self.student, "critic": self.critic, "frozen": self.frozen}
         self.groups = [
             Group("critic", dict(self.critic.named_parameters()), 1e-2, times=settings.critic_times,

@@ -37,7 +37,9 @@ def test_resuming_with_another_configuration_names_both_values(toy, tmp_path: Pa
 def test_a_checkpoint_of_another_size_is_refused(toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     train(toy(steps=1), tmp_path)
     monkeypatch.setattr("worldstereo_core.training.loop.check_same_config", lambda *_: None)
-    with pytest.raises(CheckpointError, match=r"student/0.weight: \[4, 3\] in the checkpoint, \[5, 3\] in the"):
+    with pytest.raises(
+        CheckpointError, match=r"student/0.weight: \[4, 3\] in the checkpoint, \[5, 3\] in the"
+    ):
         train(toy(steps=1, width=5), tmp_path, resume=True)
 
 
@@ -55,7 +57,9 @@ def test_a_damaged_checkpoint_is_refused_and_the_older_one_named(toy, tmp_path: 
     path.unlink()
     if damage == "cut":
         path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match=r"step_00000002: the checkpoint is damaged.*from step_00000001"):
+    with pytest.raises(
+        CheckpointError, match=r"step_00000002: the checkpoint is damaged.*from step_00000001"
+    ):
         load_checkpoint(tmp_path)
     shutil.rmtree(path.parent)
     assert load_checkpoint(tmp_path).step == 1
@@ -80,7 +84,9 @@ def test_a_disk_that_fills_up_while_writing_keeps_the_last_checkpoint(toy, tmp_p
         write(value, path, *args, **kwargs)
 
     monkeypatch.setattr(torch, "save", fails_later)
-    with pytest.raises(WorldStereoError, match=r"No space left on device.*checkpoint, step_00000003, is kept"):
+    with pytest.raises(
+        WorldStereoError, match=r"No space left on device.*checkpoint, step_00000003, is kept"
+    ):
         train(toy(save_every=3), tmp_path)
     assert names(tmp_path) == ["step_00000003"] and load_checkpoint(tmp_path).step == 3
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1

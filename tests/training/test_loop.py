@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from worldstereo_core.checks import WorldStereoError
-from worldstereo_core.training.loop import TrainingRun, gradients_of, named_weights, train
+from worldstereo_core.training.gradients import gradients_of, named_weights
+from worldstereo_core.training.loop import TrainingRun, train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -138,7 +139,9 @@ def test_memory_is_estimated_before_training(toy, tmp_path: Path):
     lines: list[str] = []
     TrainingRun(toy(width=1000), tmp_path, lines.append)
     # 3 x 1000 + 1000 + 3 x 1000 + 3 of the student and 4 of the critic learn, 12 are frozen.
-    assert lines[0].startswith("toy: 7,007 weights learn; memory: weights 0.0 MB, gradients 0.0 MB, optimiser 0.1")
+    assert lines[0].startswith(
+        "toy: 7,007 weights learn; memory: weights 0.0 MB, gradients 0.0 MB, optimiser 0.1"
+    )
 
 
 TWO_PROCESSES = """
@@ -146,19 +149,21 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 import conftest, torch
-from worldstereo_core.training import loop
+from worldstereo_core.training import gradients, loop
 from worldstereo_core.training.config import LoopConfig, TrainConfig
 loop.stage_class = lambda name: conftest.ToyStage
-base = LoopConfig(steps=4, batch=int(sys.argv[1]), warmup=1, ema=0.9, log_every=9, sample_every=9, save_every=9)
+base = LoopConfig(4, int(sys.argv[1]), warmup=1, ema=0.9, log_every=9, sample_every=9, save_every=9)
 config = TrainConfig("toy", conftest.ToySettings(), base, 3)
 run = loop.TrainingRun(config, Path(sys.argv[2]))
 for module in run.stage.modules.values():
     module.eval()
 draw = torch.randn
-torch.randn = lambda *size, **options: draw(*size, **options) * (0 if options else 1)  # noise is each process's own
+# The noise of a loss is each process's own, so it is left out here; samples draw with a generator only too.
+torch.randn = lambda *size, **options: draw(*size, **options) * (len(size) == 1 and size[0] == 3)
 result = run.train()
 if run.accelerator.is_main_process:
-    torch.save({{name: weight.detach() for name, weight in loop.named_weights(run.stage.groups).items()}}, sys.argv[3])
+    weights = gradients.named_weights(run.stage.groups)
+    torch.save({{name: weight.detach() for name, weight in weights.items()}}, sys.argv[3])
 """
 
 

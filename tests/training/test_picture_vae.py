@@ -11,7 +11,8 @@ from worldstereo_core.checks import CheckpointError, WorldStereoError
 from worldstereo_core.model.latents import LATENT_MEAN, LATENT_STD, normalise_latents
 from worldstereo_core.model.vae_key_names import wan_vae_shapes
 from worldstereo_core.training.config import read_config
-from worldstereo_core.training.loop import TrainingRun, gradients_of
+from worldstereo_core.training.gradients import gradients_of
+from worldstereo_core.training.loop import TrainingRun
 from worldstereo_core.training.picture_losses import gradient_loss, psnr
 from worldstereo_core.training.picture_vae import (
     PictureVAE,
@@ -88,9 +89,7 @@ def test_folding_gives_wans_statistics_and_the_same_pictures(vae: PictureVAE):
         mean, log_variance = vae.encode(pixels)
         values = mean.movedim(1, 0).flatten(1)
         folded = PictureVAE(4)
-        folded.load_state_dict(
-            fold_statistics(vae.state_dict(), values.mean(1), values.std(1, correction=0))
-        )
+        folded.load_state_dict(fold_statistics(vae.state_dict(), values.mean(1), values.std(1, correction=0)))
         new_mean, new_log_variance = folded.encode(pixels)
         new_values = new_mean.movedim(1, 0).flatten(1)
         torch.testing.assert_close(new_values.mean(1), torch.tensor(LATENT_MEAN), atol=1e-4, rtol=1e-4)

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Train one stage (a VAE, a backbone, a control branch, adapters, a memory, a distilled student) as a small YAML
-file says, on one CPU up to several GPUs; for several, start it with accelerate launch -m worldstereo_core train.
+Train one stage (a VAE, a backbone, a control branch, adapters, a memory, a distilled student) as a small
+YAML file says, on one CPU up to several GPUs; for several, start it with
+accelerate launch -m worldstereo_core train ...
 
 Writes into the output folder:
   checkpoints/   everything --resume needs to go on exactly where it stopped
@@ -36,7 +37,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "config", type=Path, metavar="CONFIG", help="YAML file with stage, seed, loop, settings"
     )
     parser.add_argument("--output", type=Path, help="folder of the run (outputs/train/<name of CONFIG>)")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the output")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the newest checkpoint of the output"
+    )
     parser.add_argument(
         "--set",
         action="append",

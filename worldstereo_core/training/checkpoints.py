@@ -1,4 +1,4 @@
-"""Checkpoints of training: folders that appear whole or not at all, and are checked before they are trusted."""
+"""Checkpoints of training: folders that appear whole or not at all, checked before they are trusted."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ FORMAT = 1
 # What may differ between a checkpoint and the run that goes on from it, without changing what is learnt.
 FREE_KEYS = (
     "licence",
+    "settings.data.cache",
     "loop.minutes",
     "loop.workers",
     "loop.log_every",
@@ -77,8 +78,8 @@ def save_checkpoint(output: Path, checkpoint: Checkpoint, keep: int) -> Path:
     free = shutil.disk_usage(folder).free
     if free < needed * 1.05 + 2**20:
         raise WorldStereoError(
-            f"{target}: a checkpoint takes {needed / 2**20:.0f} MB and {folder} has {free / 2**20:.0f} MB left. "
-            f"{_kept(output)} Free some space, then go on with --resume."
+            f"{target}: a checkpoint takes {needed / 2**20:.0f} MB and {folder} has {free / 2**20:.0f} MB "
+            f"left. {_kept(output)} Free some space, then go on with --resume."
         )
     try:
         with folder_when_done(target, is_replaced=True, is_durable=True) as temporary:
@@ -109,7 +110,8 @@ def load_checkpoint(output: Path) -> Checkpoint:
             raise
         older = f" to go on from {folders[-2].name}" if len(folders) > 1 else " and start anew"
         raise CheckpointError(
-            f"{newest}: the checkpoint is damaged ({type(error).__name__}: {error}). Remove this folder{older}."
+            f"{newest}: the checkpoint is damaged ({type(error).__name__}: {error}). Remove this folder"
+            f"{older}."
         ) from error
 
 
@@ -212,7 +214,9 @@ def _num_bytes(checkpoint: Checkpoint) -> int:
 
 def _kept(output: Path) -> str:
     folders = checkpoint_folders(output)
-    return f"The last good checkpoint, {folders[-1].name}, is kept." if folders else "There is no earlier one."
+    return (
+        f"The last good checkpoint, {folders[-1].name}, is kept." if folders else "There is no earlier one."
+    )
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

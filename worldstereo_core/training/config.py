@@ -1,4 +1,4 @@
-"""Training configurations: YAML files into frozen dataclasses, refusing unknown keys and wrong types by name."""
+"""Training configurations: YAML into frozen dataclasses; unknown keys and wrong types are refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order in which samples are seen: a function of the seed and of how many were seen, so that it resumes."""
+"""The order in which samples are seen: a function of the seed and of how many were seen already."""
 
 from __future__ import annotations
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, amp, autocast
 from torch.utils.data import DataLoader, default_collate
 
 from ..checks import WorldStereoError
@@ -28,12 +26,16 @@ from .checkpoints import (
 from .config import TrainConfig
 from .data_order import DataOrder, mix_seeds
 from .ema import RunningMean
+from .gradients import check_groups, gradients_of, learning, named_weights
 from .journal import Journal
 from .memory_estimate import describe_memory
 from .optimisers import GroupOptimiser
+from .random_states import random_states, set_random_states
 from .stage import Batch, Group, Stage
 from .stages import stage_class
 from .stop_request import StopRequest
+
+__all__ = ["TrainResult", "TrainingRun", "gradients_of", "train"]
 
 SAMPLE_SEED = 1  # samples and figures of one run are comparable: always the same random numbers
 
@@ -77,7 +79,8 @@ def train(
     output = Path(output)
     if not resume and checkpoint_folders(output):
         raise WorldStereoError(
-            f"--output: {output} holds checkpoints of an earlier run. Go on with --resume, or choose another folder."
+            f"--output: {output} holds checkpoints of an earlier run. Go on with --resume, or choose another "
+            "folder."
         )
     output.mkdir(parents=True, exist_ok=True)
     run = TrainingRun(config, output, report)
@@ -108,9 +111,7 @@ class TrainingRun:
             self.stage.set_gradient_checkpointing(True)
         check_groups(self.stage)
         self.optimisers = {group.name: GroupOptimiser(group, self.loop) for group in self.stage.groups}
-        self.scaler = torch.amp.GradScaler(  # pyright: ignore[reportPrivateImportUsage]
-            self.accelerator.device.type, enabled=self.loop.precision == "fp16"
-        )
+        self.scaler = amp.GradScaler(self.accelerator.device.type, enabled=self.loop.precision == "fp16")
         with_mean = [group for group in self.stage.groups if group.has_ema and self.loop.ema > 0]
         self.mean = RunningMean(named_weights(with_mean), self.loop.ema)
         self.journal = Journal(output, report if self.accelerator.is_main_process else None)
@@ -187,9 +188,9 @@ class TrainingRun:
         named |= {f"{group.name}/loss": total, f"{group.name}/gradient": norm}
         return {**named, "learning_rate": share * group.learning_rate}
 
-    def _autocast(self) -> torch.autocast:
+    def _autocast(self) -> autocast:
         dtype = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.loop.precision]
-        return torch.autocast(self.accelerator.device.type, dtype, enabled=self.loop.precision != "no")
+        return autocast(self.accelerator.device.type, dtype, enabled=self.loop.precision != "no")
 
     def _average_over_processes(self, weights: list[torch.nn.Parameter]) -> None:
         # By hand rather than through DistributedDataParallel: a stage has several networks and groups whose
@@ -204,14 +205,14 @@ class TrainingRun:
     def _check_finite(self, group: Group, loss: Tensor | float, norm: Tensor) -> None:
         if not bool(torch.isfinite(torch.as_tensor(loss))):
             raise WorldStereoError(
-                f"{group.name}: the loss is {float(loss)} at step {self.step + 1}. Lower the learning rate or use "
-                "precision bf16 or no; go on from the last checkpoint with --resume."
+                f"{group.name}: the loss is {float(loss)} at step {self.step + 1}. Lower the learning rate "
+                "or use precision bf16 or no; go on from the last checkpoint with --resume."
             )
         # In fp16 a too large scale shows as non-finite gradients; the scaler skips the step and lowers it.
         if not bool(torch.isfinite(norm)) and not self.scaler.is_enabled():
             raise WorldStereoError(
-                f"{group.name}: the gradients are not finite at step {self.step + 1}. Lower the learning rate; go "
-                "on from the last checkpoint with --resume."
+                f"{group.name}: the gradients are not finite at step {self.step + 1}. Lower the learning "
+                "rate; go on from the last checkpoint with --resume."
             )
 
     def _batches(self) -> Iterator[Batch]:
@@ -340,53 +341,6 @@ class TrainingRun:
         self.journal.line(f"going on after step {self.step}")
 
 
-def named_weights(groups: list[Group]) -> dict[str, torch.nn.Parameter]:
-    """The weights of several groups by ``group/name``."""
-    return {f"{group.name}/{name}": weight for group in groups for name, weight in group.parameters.items()}
-
-
-@contextlib.contextmanager
-def learning(group: Group) -> Iterator[None]:
-    """Let exactly the weights of one group receive gradients."""
-    for weight in group.parameters.values():
-        weight.requires_grad_(True)
-    try:
-        yield
-    finally:
-        for weight in group.parameters.values():
-            weight.requires_grad_(False)
-
-
-def check_groups(stage: Stage) -> None:
-    """Every weight in at most one group, and in one of the stage's networks: facts about our own stages."""
-    of_stage = {id(weight) for module in stage.modules.values() for weight in module.parameters()}
-    seen: set[int] = set()
-    for group in stage.groups:
-        ids = {id(weight) for weight in group.parameters.values()}
-        assert len(ids) == len(group.parameters) and not ids & seen, f"{group.name}: weights are in two groups"
-        assert ids <= of_stage, f"{group.name}: weights of no network of the stage"
-        seen |= ids
-
-
-def gradients_of(stage: Stage, group: str, batch: Batch, generator: torch.Generator) -> set[str]:
-    """Run one group's loss backwards as the loop does and name the weights that received a gradient.
-
-    Returns: ``module.name`` of every parameter of the stage's modules whose gradient is not None.
-    """
-    for module in stage.modules.values():
-        module.requires_grad_(False)
-        module.zero_grad(set_to_none=True)
-    [chosen] = [each for each in stage.groups if each.name == group]
-    with learning(chosen):
-        stage.loss(group, batch, generator)[0].backward()
-    return {
-        f"{prefix}.{name}"
-        for prefix, module in stage.modules.items()
-        for name, weight in module.named_parameters()
-        if weight.grad is not None
-    }
-
-
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Move every tensor of nested dicts, lists and tuples."""
     if isinstance(batch, Tensor):
@@ -396,26 +350,3 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     if isinstance(batch, (list, tuple)):
         return type(batch)(to_device(value, device) for value in batch)
     return batch
-
-
-def random_states() -> dict[str, Any]:
-    """The global random numbers of this process, as values a checkpoint can hold."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002: others may draw from it
-    state = {
-        "torch": torch.get_rng_state(),
-        "python": list(random.getstate()[1]),
-        "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, gauss],
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def set_random_states(state: dict[str, Any]) -> None:
-    """Take back what ``random_states`` gave."""
-    torch.set_rng_state(state["torch"])
-    random.setstate((3, tuple(state["python"]), None))
-    name, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])

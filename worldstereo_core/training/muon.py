@@ -1,6 +1,7 @@
-"""Muon: momentum whose matrices are made orthogonal before the step; needs fewer samples than Adam on CPU budgets.
+"""Muon: momentum whose matrices are made orthogonal before the step; needs fewer samples than Adam.
 
-K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, https://kellerjordan.github.io/posts/muon.
+K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
+https://kellerjordan.github.io/posts/muon.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ class PictureData:
         source: procedural worlds, or the pictures of a folder.
         folder: of the user's pictures, searched with its subfolders; they are cropped to fill the size.
         height, width: pixels, multiples of 16.
-        num_worlds, frames_per_world: how much to draw: worlds of the seeds 0, 1, ... in turn rooms, streets and
-            landscapes.
+        num_worlds, frames_per_world: how much to draw: worlds of the seeds 0, 1, ..., in turn rooms, streets
+            and landscapes.
         num_held_out: pictures never learnt from, for samples and figures: of other worlds, or files evenly
             taken out of the folder.
         cache: folder that keeps drawn pictures for the next run; none: draw them again.
@@ -59,7 +59,8 @@ class PictureData:
         check_number("num_worlds", self.num_worlds, at_least=1, at_most=HELD_OUT_SEED)
         if (self.source == "folder") != (self.folder is not None):
             raise WorldStereoError(
-                f"folder: got {self.folder}, but source is {self.source}. Set both, or neither for drawn worlds."
+                f"folder: got {self.folder}, but source is {self.source}. Set both, or neither for drawn "
+                "worlds."
             )
 
     def training(self) -> PictureSet:
@@ -95,7 +96,9 @@ class PictureData:
                 f"settings.data.folder: {folder} has {len(files)} pictures, expected more than the "
                 f"{self.num_held_out} that are held out. Add pictures or lower num_held_out."
             )
-        held_out = {round(i * (len(files) - 1) / max(1, self.num_held_out - 1)) for i in range(self.num_held_out)}
+        held_out = {
+            round(i * (len(files) - 1) / max(1, self.num_held_out - 1)) for i in range(self.num_held_out)
+        }
         return [file for i, file in enumerate(files) if (i in held_out) == (part == "held_out")]
 
     def _draw(self, part: Literal["training", "held_out"]) -> Tensor:

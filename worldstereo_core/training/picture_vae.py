@@ -1,4 +1,4 @@
-"""Wan 2.1's VAE for single pictures: its causal 3D convolutions reduced to the 2D ones that a first frame sees."""
+"""Wan 2.1's VAE for single pictures: causal 3D convolutions reduced to the 2D that a first frame meets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import Conv2d
 
 from ..model.latents import LATENT_CHANNELS, LATENT_MEAN, LATENT_STD
 from ..model.vae_key_names import LEVEL_FACTORS, NUM_RESNETS, wan_vae_shapes
+
+START_LOG_VARIANCE = -5.0  # of the latents: noise as strong as the latents would drown them at first
 
 
 class ChannelNorm(nn.Module):
@@ -26,20 +29,24 @@ class ChannelNorm(nn.Module):
 class Resnet(nn.Module):
     """Two convolutions around a shortcut."""
 
+    is_open = False  # whether pictures pass by unchanged, as they do while the branch's end is zero
+
     def __init__(self, channels: int, out: int):
         super().__init__()
         # Numbered as in Wan's files; the dropout at 5 is off.
         self.residual = nn.ModuleDict(
             {
                 "0": ChannelNorm(channels),
-                "2": nn.Conv2d(channels, out, 3, padding=1),
+                "2": Conv2d(channels, out, 3, padding=1),
                 "3": ChannelNorm(out),
-                "6": nn.Conv2d(out, out, 3, padding=1),
+                "6": Conv2d(out, out, 3, padding=1),
             }
         )
-        self.shortcut = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
+        self.shortcut = nn.Identity() if channels == out else Conv2d(channels, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.is_open:
+            return x
         h = self.residual["2"](F.silu(self.residual["0"](x)))
         h = self.residual["6"](F.silu(self.residual["3"](h)))
         return self.shortcut(x) + h
@@ -51,8 +58,8 @@ class Attention(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.norm = ChannelNorm(channels)
-        self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.proj = nn.Conv2d(channels, channels, 1)
+        self.to_qkv = Conv2d(channels, 3 * channels, 1)
+        self.proj = Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
@@ -64,7 +71,7 @@ class Attention(nn.Module):
 class Halve(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
-        self.resample = nn.ModuleDict({"1": nn.Conv2d(channels, channels, 3, stride=2)})
+        self.resample = nn.ModuleDict({"1": Conv2d(channels, channels, 3, stride=2)})
 
     def forward(self, x: Tensor) -> Tensor:
         return self.resample["1"](F.pad(x, (0, 1, 0, 1)))
@@ -73,7 +80,7 @@ class Halve(nn.Module):
 class Double(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
-        self.resample = nn.ModuleDict({"1": nn.Conv2d(channels, channels // 2, 3, padding=1)})
+        self.resample = nn.ModuleDict({"1": Conv2d(channels, channels // 2, 3, padding=1)})
 
     def forward(self, x: Tensor) -> Tensor:
         return self.resample["1"](F.interpolate(x, scale_factor=2.0, mode="nearest-exact"))
@@ -83,7 +90,7 @@ class Encoder(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         levels = [width * factor for factor in LEVEL_FACTORS]
-        self.conv1 = nn.Conv2d(3, levels[0], 3, padding=1)
+        self.conv1 = Conv2d(3, levels[0], 3, padding=1)
         self.downsamples = nn.Sequential()
         channels = levels[0]
         for level, out in enumerate(levels):
@@ -92,9 +99,11 @@ class Encoder(nn.Module):
                 channels = out
             if level + 1 < len(levels):
                 self.downsamples.append(Halve(out))
-        self.middle = nn.Sequential(Resnet(channels, channels), Attention(channels), Resnet(channels, channels))
+        self.middle = nn.Sequential(
+            Resnet(channels, channels), Attention(channels), Resnet(channels, channels)
+        )
         self.head = nn.ModuleDict(
-            {"0": ChannelNorm(channels), "2": nn.Conv2d(channels, 2 * LATENT_CHANNELS, 3, padding=1)}
+            {"0": ChannelNorm(channels), "2": Conv2d(channels, 2 * LATENT_CHANNELS, 3, padding=1)}
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,8 +116,10 @@ class Decoder(nn.Module):
         super().__init__()
         levels = [width * factor for factor in reversed(LEVEL_FACTORS)]
         channels = levels[0]
-        self.conv1 = nn.Conv2d(LATENT_CHANNELS, channels, 3, padding=1)
-        self.middle = nn.Sequential(Resnet(channels, channels), Attention(channels), Resnet(channels, channels))
+        self.conv1 = Conv2d(LATENT_CHANNELS, channels, 3, padding=1)
+        self.middle = nn.Sequential(
+            Resnet(channels, channels), Attention(channels), Resnet(channels, channels)
+        )
         self.upsamples = nn.Sequential()
         for level, out in enumerate(levels):
             for _ in range(NUM_RESNETS + 1):
@@ -117,11 +128,23 @@ class Decoder(nn.Module):
             if level + 1 < len(levels):
                 self.upsamples.append(Double(out))
                 channels = out // 2
-        self.head = nn.ModuleDict({"0": ChannelNorm(channels), "2": nn.Conv2d(channels, 3, 3, padding=1)})
+        self.head = nn.ModuleDict({"0": ChannelNorm(channels), "2": Conv2d(channels, 3, 3, padding=1)})
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.upsamples(self.middle(self.conv1(z)))
         return self.head["2"](F.silu(self.head["0"](x)))
+
+
+def _initialise(module: nn.Module) -> None:
+    """Let pictures through from the first step: torch's default biases drown them after a few layers."""
+    if isinstance(module, Conv2d):
+        nn.init.orthogonal_(module.weight)
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    # Applied from the inside out, so the convolutions that end a branch were drawn before.
+    if isinstance(module, Resnet):
+        nn.init.zeros_(module.residual["6"].weight)  # type: ignore[arg-type]
+    if isinstance(module, Attention):
+        nn.init.zeros_(module.proj.weight)
 
 
 class PictureVAE(nn.Module):
@@ -129,15 +152,33 @@ class PictureVAE(nn.Module):
 
     Args:
         width: channels of the finest level; 96 in the released VAE.
+        is_light: leave out all residual blocks of the finest level but the decoder's last, which take most of
+            the time. They hold their starting weights, with which pictures pass unchanged.
     """
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, is_light: bool = False):
         super().__init__()
         self.width = width
         self.encoder = Encoder(width)
-        self.conv1 = nn.Conv2d(2 * LATENT_CHANNELS, 2 * LATENT_CHANNELS, 1)
-        self.conv2 = nn.Conv2d(LATENT_CHANNELS, LATENT_CHANNELS, 1)
+        self.conv1 = Conv2d(2 * LATENT_CHANNELS, 2 * LATENT_CHANNELS, 1)
+        self.conv2 = Conv2d(LATENT_CHANNELS, LATENT_CHANNELS, 1)
         self.decoder = Decoder(width)
+        self.apply(_initialise)
+        with torch.no_grad():
+            self.conv1.bias[LATENT_CHANNELS:] = START_LOG_VARIANCE  # type: ignore[index]
+        if is_light:
+            finest = [*self.encoder.downsamples[:NUM_RESNETS], *self.decoder.upsamples[-NUM_RESNETS - 1 : -1]]
+            for block in finest:
+                block.is_open = True
+
+    def learning(self) -> dict[str, nn.Parameter]:
+        """Weights by name, without those of blocks that are left out."""
+        open_blocks = [name for name, block in self.named_modules() if getattr(block, "is_open", False)]
+        return {
+            name: weight
+            for name, weight in self.named_parameters()
+            if not any(name.startswith(f"{block}.") for block in open_blocks)
+        }
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """[b, 3, H, W], -1..1 -> mean and log variance of the latents, each [b, 16, H / 8, W / 8]."""
@@ -174,7 +215,7 @@ def picture_to_wan_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def wan_to_picture_state(whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A Wan VAE under ComfyUI's names -> the weights of the ``PictureVAE`` that codes single pictures alike."""
+    """A Wan VAE under ComfyUI's names -> weights of the ``PictureVAE`` that codes single pictures alike."""
     state = {}
     for name, tensor in whole.items():
         if "time_conv" in name:

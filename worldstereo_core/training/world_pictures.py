@@ -1,4 +1,4 @@
-"""Single views of drawn worlds from anywhere a camera may stand, for networks that see one picture at a time."""
+"""Single views of drawn worlds, from anywhere a camera may stand."""
 
 from __future__ import annotations
 

@@ -31,6 +31,8 @@ class VAESettings:
     Attributes:
         data: the pictures to learn from.
         width: channels of the finest level; 96 in the released VAE, 16 makes a file of 7 MB.
+        light: leave out most residual blocks of the finest level: about twice as fast, good to start with; go
+            on with start_from and without it.
         start_from: a VAE file of the same width to go on from; none: random weights.
         optimiser: Muon learns more from few pictures; AdamW is the usual choice.
         learning_rate: of the kernels.
@@ -47,6 +49,7 @@ class VAESettings:
 
     data: PictureData = field(default_factory=PictureData)
     width: int = 16
+    light: bool = False
     start_from: str | None = None
     optimiser: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 0.02
@@ -71,14 +74,14 @@ class VAESettings:
 
 
 class VAEStage:
-    """Learns to code pictures; the exported latents have Wan's mean and deviation on the training pictures."""
+    """Learns to code pictures; exported latents have Wan's mean and deviation on the training pictures."""
 
     name = "vae"
     Settings: ClassVar[type] = VAESettings
 
     def __init__(self, settings: VAESettings, seed: int):
         self.settings = settings
-        self.vae = PictureVAE(settings.width)
+        self.vae = PictureVAE(settings.width, settings.light)
         if settings.start_from is not None:
             load_vae(self.vae, settings.start_from)
         self.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,7 +89,7 @@ class VAEStage:
         self.groups = [
             Group(
                 "vae",
-                dict(self.vae.named_parameters()),
+                self.vae.learning(),
                 settings.learning_rate,
                 optimiser=settings.optimiser,
                 vector_learning_rate=settings.vector_learning_rate,
@@ -103,6 +106,8 @@ class VAEStage:
         self, group: str, batch: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor | float]]:
         pixels = to_pixels(batch)
+        if bool(torch.rand((), generator=generator) < 0.5):
+            pixels = pixels.flip(-1)  # drawn worlds look as likely in a mirror
         cells = (len(pixels), LATENT_CHANNELS, pixels.shape[-2] // 8, pixels.shape[-1] // 8)
         noise = torch.randn(cells, generator=generator).to(pixels)
         decoded, mean, log_variance = (x.float() for x in self._code(pixels, noise))
@@ -183,7 +188,9 @@ def load_vae(vae: PictureVAE, path: str) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     expected = {name: tuple(tensor.shape) for name, tensor in vae.state_dict().items()}
     if shapes != expected:
-        different = sorted(name for name in shapes.keys() | expected if shapes.get(name) != expected.get(name))
+        different = sorted(
+            name for name in shapes.keys() | expected if shapes.get(name) != expected.get(name)
+        )
         name = different[0]
         raise CheckpointError(
             f"settings.start_from: {path} does not fit a VAE of width {vae.width}: {name} is "
