@@ -6,17 +6,18 @@ those that remain fit into the cache. A GPU takes all rays and all solids at onc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .shapes import FAR, Shapes, nearest
+from .shapes import Shapes, nearest
 from .shells import Surface
+from .units import FAR, Units
 from .world import Light, World
 
-BUNDLE = 1024  # rays
+BUNDLE = 2048  # rays
 SHADOW_GAP = 2e-3  # metres a shadow ray starts before its surface
 CONTACT = 0.3  # metres within which a neighbouring surface keeps ambient light away
 FIRST_THING = 10  # instance numbers below belong to sky and shell
@@ -39,33 +40,49 @@ class Hit:
     sky: Tensor
 
 
-def _bundles(rays: Tensor) -> list[slice]:
-    count = rays.shape[-1]
-    size = BUNDLE if rays.device.type == "cpu" else max(count, 1)
-    return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
+def _bundles(rays: Tensor) -> int:
+    """How many bundles N rays [3, N] make."""
+    return -(-rays.shape[1] // BUNDLE)
 
 
-def _among(shapes: Shapes, rays: Tensor, inside: Callable[[], Tensor]) -> tuple[Shapes, Tensor | None]:
-    """The solids that a bundle can meet, and their numbers; all of them (None) on a GPU."""
+def _bundled(rays: Tensor) -> Tensor:
+    """Rays [3, N] as [3, K, BUNDLE]; the last one is repeated to fill up."""
+    missing = _bundles(rays) * BUNDLE - rays.shape[1]
+    if missing:
+        rays = torch.cat([rays, rays[:, -1:].expand(3, missing)], 1)
+    return rays.view(3, -1, BUNDLE)
+
+
+def _groups(
+    shapes: Shapes, rays: Tensor, inside: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[slice, Units, Tensor | None]]:
+    """Runs of rays [3, N] with the solids they can meet and those solids' numbers (None: all of them).
+
+    Args:
+        inside: from rays [3, K, BUNDLE] to the [K, P] bool mask of solids that each bundle can meet.
+    """
+    count = rays.shape[1]
     if rays.device.type != "cpu":
-        return shapes, None
-    keep = inside()
-    return shapes.select(keep), keep.nonzero()[:, 0]
+        yield slice(0, count), shapes.units, None
+        return
+    for number, (units, numbers) in enumerate(shapes.groups(inside(_bundled(rays)))):
+        if len(units):
+            yield slice(number * BUNDLE, min((number + 1) * BUNDLE, count)), units, numbers
 
 
-def _cone(direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Axis [3] and half angle of the narrowest cone around the mean of directions [3, N]."""
+def _cones(direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Axis [K, 3] and half angle [K] of cones around the mean of each K of directions [3, K, n]."""
     unit = direction * direction.square().sum(0).rsqrt()
-    axis = unit.mean(1)
-    axis = axis / axis.norm().clamp(min=1e-9)
+    axis = unit.mean(2, keepdim=True)
+    axis = axis * axis.square().sum(0).clamp(min=1e-18).rsqrt()
     # Two thousandths of a radian cover the rounding of acos near 1.
-    return axis, torch.acos((axis @ unit).amin().clamp(-1, 1)) + 2e-3
+    return axis[..., 0].T, torch.acos((axis * unit).sum(0).amin(1).clamp(-1, 1)) + 2e-3
 
 
-def _ball(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Center [3] and radius of a ball around points [3, N]."""
-    low, high = points.amin(1), points.amax(1)
-    return (low + high) / 2, (high - low).norm() / 2
+def _balls(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Center [K, 3] and radius [K] of balls around points [3, K, n]."""
+    low, high = points.amin(2).T, points.amax(2).T
+    return (low + high) / 2, (high - low).square().sum(1).sqrt() / 2
 
 
 def cast(world: World, origin: Tensor, direction: Tensor) -> Hit:
@@ -88,13 +105,13 @@ def _first_solid(shapes: Shapes, origin: Tensor, direction: Tensor) -> tuple[Ten
     """Parameter [N] of the nearest solid, FAR if there is none, and its number."""
     time = torch.full_like(direction[0], FAR)
     number = torch.zeros_like(time, dtype=torch.int64)
-    for bundle in _bundles(direction):
-        part = direction[:, bundle]
-        near, numbers = _among(shapes, part, lambda part=part: shapes.in_cone(origin[:, 0], *_cone(part)))
-        if not len(near):
-            continue
-        time[bundle], index = nearest(near.enter(near.into_unit(origin), near.turned(part)))
-        number[bundle] = index if numbers is None else numbers[index]
+    if len(shapes) and direction.shape[1]:
+        for run, units, numbers in _groups(
+            shapes, direction, lambda rays: shapes.in_cones(origin[:, 0], *_cones(rays))
+        ):
+            near = units.enter(units.into_unit(origin), units.turned(direction[:, run]))
+            time[run], index = nearest(near)
+            number[run] = index if numbers is None else numbers[index]
     return time, number
 
 
@@ -131,43 +148,33 @@ def _over(surface: Surface, rays: Tensor, shapes: Shapes, index: Tensor, points:
 
 def openness(world: World, points: Tensor, normal: Tensor) -> Tensor:
     """[N] 0..1: how free the space is in front of surfaces; 1 on open planes, less in corners."""
-    away = points + normal * CONTACT
+    away, shapes = points + normal * CONTACT, world.shapes
     free = world.shell.distance(away)
-    shapes = world.shapes
-    for bundle in _bundles(away):
-        part = away[:, bundle]
-        near, _ = _among(shapes, part, lambda part=part: _within_contact(shapes, part))
-        if len(near):
-            free[bundle] = torch.minimum(free[bundle], near.distance(part).amin(0))
+
+    def inside(bundles: Tensor) -> Tensor:
+        return shapes.casts & shapes.in_boxes(bundles.amin(2).T - CONTACT, bundles.amax(2).T + CONTACT)
+
+    if len(shapes) and away.shape[1]:
+        for run, units, _ in _groups(shapes, away, inside):
+            free[run] = torch.minimum(free[run], units.distance(away[:, run]).amin(0))
     return (free / CONTACT).clamp(0, 1)
-
-
-def _within_contact(shapes: Shapes, points: Tensor) -> Tensor:
-    center, radius = _ball(points)
-    return shapes.in_ball(center, radius + CONTACT)
 
 
 def shadow(shapes: Shapes, light: Light, points: Tensor, normal: Tensor) -> Tensor:
     """[N] 1 where a solid stands between the points and the light."""
-    start = points + normal * SHADOW_GAP
+    start, place = points + normal * SHADOW_GAP, light.place[:, None]
     dark = torch.zeros_like(points[0])
-    for bundle in _bundles(start):
-        part = start[:, bundle]
-        near, _ = _among(shapes, part, lambda part=part: _between(shapes, light, part))
-        if len(near):
-            dark[bundle] = _blocked(near, light, part)
-    return dark
-
-
-def _between(shapes: Shapes, light: Light, points: Tensor) -> Tensor:
+    if not len(shapes) or not points.shape[1]:
+        return dark
     if light.is_sun:
-        return shapes.in_beam(*_ball(points), light.place)
-    return shapes.in_cone(light.place, *_cone(points - light.place[:, None]))
-
-
-def _blocked(shapes: Shapes, light: Light, points: Tensor) -> Tensor:
-    place = light.place[:, None]
-    if light.is_sun:
-        return (shapes.enter(shapes.into_unit(points), shapes.turned(place)).amin(0) < FAR / 2).float()
+        inside = lambda rays: shapes.casts & shapes.in_beams(*_balls(rays), light.place)  # noqa: E731
+        for run, units, _ in _groups(shapes, start, inside):
+            entered = units.enter(units.into_unit(start[:, run]), units.turned(place))
+            dark[run] = (entered.amin(0) < FAR / 2).float()
+        return dark
     # From the lamp outwards: its origin is the same for all rays.
-    return (shapes.enter(shapes.into_unit(place), shapes.turned(points - place)).amin(0) < 1).float()
+    way = start - place
+    inside = lambda rays: shapes.casts & shapes.in_cones(light.place, *_cones(rays))  # noqa: E731
+    for run, units, _ in _groups(shapes, way, inside):
+        dark[run] = (units.enter(units.into_unit(place), units.turned(way[:, run])).amin(0) < 1).float()
+    return dark

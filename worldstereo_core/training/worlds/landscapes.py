@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .atlas import Atlas, Sky  # noqa: F401
+from .atlas import Atlas
 from .chance import Chance
+from .daylight import daylight
 from .pictures import facade
-from .shapes import BALL, BOX, CYLINDER, Shapes
+from .shapes import Shapes
 from .stage import Stage, house, tree
-from .streets import daylight
 from .terrain import Terrain, cast_light
 from .tiles import TILE, clouds, concrete, mix, rubble, smooth
+from .units import BALL, BOX, CYLINDER
 from .world import World
 
 GRID, EXTENT = 256, 90.0

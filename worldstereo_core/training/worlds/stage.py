@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from .chance import Chance
-from .shapes import BALL, BOX, CONE, CYLINDER, GABLE, MAX_SHAPES, Solid
-from .tiles import Painter, bark, boards, cloth, foliage, metal, roof
+from .shapes import MAX_SHAPES, Solid
+from .tiles import FURNITURE, Painter, bark, boards, cloth, foliage, metal, roof
+from .units import BALL, BOX, CONE, CYLINDER, GABLE
 
 Placed = tuple[float, float, float]  # x, y of the ground, z
 
@@ -72,6 +72,7 @@ class Stage:
         tile: float = 1.0,
         glow: float = 0.0,
         thing: int | None = None,
+        casts: bool = True,
     ) -> None:
         """Add a solid of full ``size`` whose BOTTOM middle is at ``center`` (y points down)."""
         x, y, z = center
@@ -79,7 +80,16 @@ class Stage:
         number = self.thing() if thing is None else thing
         self.solids.append(
             Solid(
-                kind, (x, y - half[1], z), half, side, side if top is None else top, yaw, tile, glow, number
+                kind,
+                (x, y - half[1], z),
+                half,
+                side,
+                side if top is None else top,
+                yaw,
+                tile,
+                glow,
+                number,
+                casts,
             )
         )
 
@@ -114,8 +124,6 @@ def table(stage: Stage, place: Placed, yaw: float) -> float:
 
 def ornament(stage: Stage, place: Placed, size: float) -> None:
     """A small thing to put on something."""
-    from .tiles import FURNITURE
-
     chance = stage.chance
     colour = stage.any_paint(FURNITURE, 3)
     kind = chance.choose((BALL, CYLINDER, BOX, CONE))
@@ -193,35 +201,3 @@ def house(stage: Stage, place: Placed, size: Placed, yaw: float, wall: Callable[
     overhang = (size[0] + 0.5, size[2] * chance.uniform(0.4, 0.8), size[2] + 0.5)
     tiles = stage.paint(roof, chance.integer(0, 2))
     stage.add(GABLE, turned(place, 0, 0, 0, size[1]), overhang, tiles, tiles, yaw=yaw, tile=2.2, thing=thing)
-
-
-def sky_picture(chance: Chance, top: Tensor, horizon: Tensor, sun: Tensor | None, cover: float) -> Tensor:
-    """[64, 256, 3] linear sky: fading to the horizon, with clouds and a sun in direction [3]."""
-    from .tiles import clouds, mix, smooth
-
-    height, width = 64, 256
-    fall = (torch.arange(height) + 0.5) / height * math.pi - math.pi / 2  # -90° is straight up
-    turn = ((torch.arange(width) + 0.5) / width - 0.5) * 2 * math.pi
-    rise = (-torch.sin(fall)).clamp(min=0)[:, None].expand(height, width)
-    colour = mix(horizon, top, rise.sqrt())
-    drift = clouds(chance, 4, 5, 0.6, 256)[64:128]
-    veil = smooth(0.5 - cover, 1.1 - cover, drift + 0.3) * smooth(0.02, 0.25, rise)
-    white = (horizon * 0.4 + 0.6) * chance.uniform(0.8, 1.1)
-    colour = mix(colour, white, 0.85 * veil)
-    if sun is not None:
-        level = torch.cos(fall)[:, None]
-        towards = torch.stack(
-            [
-                level * torch.sin(turn),
-                torch.sin(fall)[:, None].expand(height, width),
-                level * torch.cos(turn),
-            ],
-            -1,
-        )
-        near = (towards @ sun).clamp(min=0)
-        colour = colour + (0.35 * near**8 + 0.8 * near**200)[..., None] * torch.tensor([1.0, 0.85, 0.6])
-    if chance.happens(0.6):  # mountains at the end of the world
-        ridge = 0.03 + 0.05 * (1 + clouds(chance, 8, 4, 0.5, 256)[0])
-        far = mix(horizon, chance.colour(saturation=(0.1, 0.4), value=(0.2, 0.5)), torch.full((1, 1), 0.55))
-        colour = torch.where((rise < ridge)[..., None], far.expand_as(colour), colour)
-    return colour

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from .shapes import FAR
 from .shells import Surface
+from .units import FAR
 
 PLANES, RADII = 160, 112  # of the fan that finds where rays end, distances growing by a twentieth each
 FIRST_RADIUS, RADIUS_RATIO = 0.4, 1.057
-PIECES, REFINEMENTS = 6, 8
+PIECES, REFINEMENTS = 6, 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Terrain:
         corners: [G * G, 4] heights in metres above y = 0 at the corners of each cell: here, +x, +z, both.
         paint: [G * G, 4] colour factor and the light let through, at each corner.
         size: G. extent: metres. water: height below which land is under water (already filled in).
-        slope: the steepest slope anywhere. low, high: lowest and highest height.
+        low, high: lowest and highest height.
         tile, scale: the detail texture and its metres per tile.
     """
 
@@ -33,7 +33,6 @@ class Terrain:
     size: int
     extent: float
     water: float
-    slope: float
     low: float
     high: float
     tile: int
@@ -53,8 +52,6 @@ class Terrain:
         """From heights [G, G] (rows along z), colour factors [G, G, 3] and light let through [G, G]."""
         size = len(heights)
         heights = heights.clamp(min=water)
-        step = 2 * extent / (size - 1)
-        x, z = heights.diff(dim=1)[:-1] / step, heights.diff(dim=0)[:, :-1] / step
         ring = pad(heights[None, None], (0, 1, 0, 1), mode="replicate")[0, 0]
         corners = torch.stack([ring[:-1, :-1], ring[:-1, 1:], ring[1:, :-1], ring[1:, 1:]], -1)
         paint = torch.cat([colours, light[..., None]], -1)
@@ -64,7 +61,6 @@ class Terrain:
             size,
             extent,
             water,
-            max(float((x * x + z * z).sqrt().max()), 0.05),
             float(heights.min()),
             float(heights.max()),
             tile,
@@ -120,6 +116,7 @@ class Terrain:
         speed = direction[::2].square().sum(0).sqrt()
         limit = FIRST_RADIUS * RADIUS_RATIO ** (RADII - 1)
         share = torch.linspace(0, 1, PIECES + 1, device=direction.device)[:, None]
+        found: list[tuple[Tensor, ...]] = []
         for _ in range(RADII):
             o, d = origin[:, rays], direction[:, rays]
             times = torch.lerp(begin, end, share)
@@ -128,25 +125,32 @@ class Terrain:
             below = clear <= 0
             hit = below.any(0)
             first = below.int().argmax(0).clamp(min=1)[None]
-            low, high = times.gather(0, first - 1)[0], times.gather(0, first)[0]
-            result[rays[hit]] = self._refine(o[:, hit], d[:, hit], low[hit], high[hit])
+            bracket = [part.gather(0, first + shift)[0] for part in (times, clear) for shift in (-1, 0)]
+            found.append((rays[hit], *(part[hit] for part in bracket)))
             going = ~hit & (end * speed[rays] < limit)
             rays, begin, end = rays[going], end[going], end[going] * RADIUS_RATIO**PIECES
             if not len(rays):
-                return
+                break
+        rays, low, high, over, under = (torch.cat(parts) for parts in zip(*found, strict=True))
+        result[rays] = self._refine(origin[:, rays], direction[:, rays], low, high, over, under)
 
-    def _refine(self, origin: Tensor, direction: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """The crossing between a parameter above the surface and one below it, by halving."""
+    def _refine(
+        self, origin: Tensor, direction: Tensor, low: Tensor, high: Tensor, over: Tensor, under: Tensor
+    ) -> Tensor:
+        """The crossing between a parameter above the surface and one below it, given the clearance at both.
+
+        False position; the end that stays counts half next time (the Illinois rule), so both ends close in.
+        """
+        over = over.clamp(min=0)
         for _ in range(REFINEMENTS):
-            middle = (low + high) / 2
+            middle = low + (high - low) * (over / (over - under).clamp(min=1e-12))
             point = torch.addcmul(origin, direction, middle)
-            above = (-self.height(point[0], point[2]) > point[1]).float()
+            clear = -self.height(point[0], point[2]) - point[1]
+            above = (clear > 0).float()
             low, high = torch.lerp(low, middle, above), torch.lerp(middle, high, above)
-        point = torch.addcmul(origin, direction, low)
-        other = torch.addcmul(origin, direction, high)
-        gap = (-self.height(point[0], point[2]) - point[1]).clamp(min=0)
-        over = (self.height(other[0], other[2]) + other[1]).clamp(min=0)
-        return torch.lerp(low, high, gap / (gap + over).clamp(min=1e-12))
+            over = torch.lerp(over / 2, clear, above)
+            under = torch.lerp(clear, under / 2, above)
+        return low + (high - low) * (over / (over - under).clamp(min=1e-12))
 
     def surface(self, points: Tensor) -> Surface:
         index, x, z = self._cell(points[0], points[2])
@@ -173,7 +177,8 @@ class Terrain:
 
     def distance(self, points: Tensor) -> Tensor:
         clear = -self.height(points[0], points[2]) - points[1]
-        return clear / (1 + self.slope**2) ** 0.5
+        # True up to slopes of 45 degrees, which is steeper than where cameras go.
+        return clear * 0.5**0.5
 
     def to(self, device: torch.device | str) -> Terrain:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -212,7 +217,7 @@ def _fan(direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _count_below(table: Tensor, row: Tensor, values: Tensor) -> Tensor:
-    """How many entries of its row of a table [R, C], which ascends along rows, each value [N] is not below."""
+    """How many entries of its row of a table [R, C], ascending along rows, each value [N] is not below."""
     columns = table.shape[1]
     flat, start = table.reshape(-1), row * columns
     low, size = torch.zeros_like(row), 1 << (columns.bit_length() - 1)

@@ -91,7 +91,7 @@ def _start(world: World, chance: Chance) -> Tensor:
     free = (clear > CLEARANCE * 1.5).nonzero()[:, 0]
     if not len(free):
         raise WorldStereoError(
-            f"world: {world.kind} {world.seed} has no room for a camera in {count} tries. Choose another seed."
+            f"world: {world.kind} {world.seed} has no room for a camera. Choose another seed."
         )
     places = places[free[:8]]
     yaw = torch.linspace(-math.pi, math.pi, 13)[:-1] + chance.angle()
@@ -158,7 +158,7 @@ def _move(world: World, chance: Chance, begin: Tensor, frames: int) -> Tensor:
 
 
 def _way_back(world: World, chance: Chance, moves: list[Tensor], start: Tensor, frames: int) -> Tensor:
-    """From the last pose to the first camera: straight if nothing is in the way, else along the way it came."""
+    """From the last pose to the first camera: straight if nothing is in the way, else as it came."""
     last = moves[-1][-1]
     progress = _ease(chance, frames)[:, None]
     straight = torch.lerp(last[:3], start[:3], progress)
@@ -170,7 +170,7 @@ def _way_back(world: World, chance: Chance, moves: list[Tensor], start: Tensor, 
     pitch = torch.lerp(last[4], start[4], progress)
     if _is_clear(world, straight):
         return torch.cat([straight, last[3] + turn * progress, pitch], 1)
-    # Clips may start at any earlier end, so the way back is retraced clip by clip until one begins at the start.
+    # Clips may start at any earlier end: clip by clip back until one begins at the start.
     trail: list[Tensor] = []
     goal = last[:3]
     for poses in reversed(moves):
