@@ -22,6 +22,7 @@ from .memory_change import RecolourMemory, TransformMemory
 from .memory_cut import CropMemory, CropToView, DeleteUnderMask, RemoveClip
 from .memory_pair import CompareMemories, MergeMemories
 from .panorama import CreatePanoramaMemory, CropPanorama
+from .path_editor import EditPath
 from .render import RenderMemory, RetrieveReferences
 from .update import UpdateMemory
 from .world import BranchWorld, CleanWorld, DecideClip, LoadClip, OpenWorld
@@ -38,6 +39,7 @@ NODES = (
     DrawPath,
     AddWaypoint,
     SamplePath,
+    EditPath,
     EditTrajectory,
     CheckTrajectory,
     SuggestTrajectory,

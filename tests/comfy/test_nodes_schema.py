@@ -25,6 +25,7 @@ INPUTS = {
     "WorldStereo_DrawPath": "memory line place reach height look start_at_picture max_waypoints",
     "WorldStereo_AddWaypoint": "camera_info duration easing roll_deg path memory from_input_picture viewer",
     "WorldStereo_SamplePath": "path frames easing start look_at distances width height memory continue_from",
+    "WorldStereo_EditPath": "memory path continue_from camera_path frames easing height width",
     "WorldStereo_EditTrajectory": "trajectory operation memory",
     "WorldStereo_CheckTrajectory": "memory trajectory frames max_holes clearance on_warning first_frame "
     "radius points_per_pixel min_confidence max_turn_deg max_travel",
