@@ -6,6 +6,8 @@
  */
 import { app } from "../../scripts/app.js";
 
+import { nodeAt } from "./locator.js";
+
 const PREFIX = "WorldStereo_";
 const WIDGET = "worldstereo_text";
 const LINE = 16;
@@ -96,16 +98,6 @@ export function showText(node, output) {
   const needed = node.computeSize()[1];
   if (node.size[1] < needed) node.setSize([node.size[0], needed]);
   node.setDirtyCanvas?.(true, true);
-}
-
-/**
- * @param {string} locator "7", or "<id of the subgraph>:7"
- */
-function nodeAt(locator) {
-  const root = app.rootGraph ?? app.graph?.rootGraph ?? app.graph;
-  const [id, subgraph] = String(locator).split(":").reverse();
-  const graph = subgraph ? root?.subgraphs?.get(subgraph) : root;
-  return graph?.getNodeById?.(id) ?? graph?.getNodeById?.(Number(id));
 }
 
 app.registerExtension({
