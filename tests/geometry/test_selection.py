@@ -77,7 +77,7 @@ STROKE = PaintedPart(WIDE, ((0.5, 0.5),), radius=0.1)
     ],
 )
 def test_a_part_that_cannot_be_used_is_named(part: Any, changes: dict[str, Any], said: str):
-    with pytest.raises(WorldStereoError, match="^selection: part 2: ") as error:
+    with pytest.raises(WorldStereoError, match=r"^selection: part 2: ") as error:
         WorldSelection((BOX, replace(part, **changes)))
     assert said in str(error.value)
 

@@ -148,7 +148,7 @@ def test_cutting_a_selection_takes_points_and_view_depth(memory: GeometricMemory
     assert only.points.num_points == 400
     assert len(crop_to_selection(memory, selection, keep="inside", max_lost=0.5).views) == 1
     assert crop_to_selection(memory, WorldSelection()).points is memory.points, "nothing was selected"
-    with pytest.raises(WorldStereoError, match="selection: all .* points would go"):
+    with pytest.raises(WorldStereoError, match=r"selection: all .* points would go"):
         crop_to_selection(memory, WorldSelection(), keep="inside")
 
 

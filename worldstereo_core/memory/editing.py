@@ -34,6 +34,7 @@ def crop_to_box(
     *,
     keep: Keep = "inside",
     axes_from_world: Tensor | None = None,
+    max_lost: float = 1.0,
 ) -> GeometricMemory:
     """Keep the points inside or outside a box.
 
@@ -41,6 +42,7 @@ def crop_to_box(
         low, high: [3] corners, scene units; infinite sides are open. The faces belong to the box.
         axes_from_world: [4, 4] rigid, brings world points into the axes of ``low`` and ``high``; the world's
             own axes by default.
+        max_lost: as in ``delete_by_mask``; every view stays by default.
 
     Raises: WorldStereoError if a corner is not below the other, or nothing would be left.
     """
@@ -57,7 +59,7 @@ def crop_to_box(
         xyz = _in_axes(xyz, axes_from_world)
         return ((xyz >= near) & (xyz <= far)).all(-1)
 
-    return keep_region(memory, is_inside, keep, "box")
+    return keep_region(memory, is_inside, keep, "box", max_lost)
 
 
 def crop_to_sphere(
@@ -67,6 +69,7 @@ def crop_to_sphere(
     *,
     keep: Keep = "inside",
     axes_from_world: Tensor | None = None,
+    max_lost: float = 1.0,
 ) -> GeometricMemory:
     """Keep the points inside or outside a sphere.
 
@@ -74,6 +77,7 @@ def crop_to_sphere(
         centre, radius: [3] and a length, scene units.
         axes_from_world: [4, 4] rigid, brings world points into the axes of ``centre``; the world's own axes
             by default.
+        max_lost: as in ``delete_by_mask``; every view stays by default.
 
     Raises: WorldStereoError if the radius is not positive, or nothing would be left.
     """
@@ -85,7 +89,7 @@ def crop_to_sphere(
     def is_inside(xyz: Tensor, _: Tensor) -> Tensor:
         return (_in_axes(xyz, axes_from_world) - middle.to(xyz.device)).norm(dim=-1) <= radius
 
-    return keep_region(memory, is_inside, keep, "sphere")
+    return keep_region(memory, is_inside, keep, "sphere", max_lost)
 
 
 def crop_to_frustum(

@@ -14,6 +14,7 @@ from ..checks import WorldStereoError
 from ..geometry.cameras import Cameras, project_to_pixels
 from ..geometry.point_cloud import PointCloud
 from ..geometry.poses import quaternion_to_matrix
+from ..geometry.render import render_points
 from ..geometry.selection import VISIBLE, BoxPart, PaintedPart, SelectionPart, WorldSelection
 from ..geometry.similarity import Similarity
 from .editing import Keep, keep_region, without_depth
@@ -24,6 +25,8 @@ DEPTH_TOLERANCE = 0.05
 # Discs of the points in view cover the picture twice when it is told what hides what, within these bounds in
 # halves of its shorter side: few points must hide what is behind them as well as many do.
 COVER, RADII = 2.0, (0.008, 0.05)
+TINT, TINT_SHARE = (1.0, 0.55, 0.1), 0.65
+BACKGROUND = 0.1
 
 Progress = Callable[[int, int], None]
 
@@ -123,6 +126,26 @@ def middle_of_selection(
     chosen = select_points(memory, selection, progress)
     check_selected(int(chosen.sum()), "turned about")
     return memory.points.xyz[chosen].median(dim=0).values.cpu()
+
+
+def draw_selection(
+    memory: GeometricMemory, chosen: Tensor, camera: Cameras, progress: Progress | None = None
+) -> Tensor:
+    """What a camera sees of the memory, chosen points in orange.
+
+    Args:
+        chosen: [N] bool.
+        camera: one frame, at the size to draw.
+
+    Returns: [3, H, W] in 0..1.
+    """
+    points = memory.points
+    tint = points.rgb.new_tensor(TINT)
+    rgb = torch.where(chosen[:, None], (1 - TINT_SHARE) * points.rgb + TINT_SHARE * tint, points.rgb)
+    drawn = render_points(
+        replace(points, rgb=rgb), camera.to(rgb.device), background=BACKGROUND, progress=progress
+    )
+    return drawn.image[0].cpu()
 
 
 def check_selected(count: int, what: str) -> None:
