@@ -73,7 +73,7 @@ def test_states_that_are_none_are_refused_by_name(run_in_comfy):
 def test_the_viewer_feeds_crop_and_render_on_a_server(comfy_server):
     picture().save(comfy_server.base / "input" / "picture.png")
     prompt = {key: workflow("camera_paths")[key] for key in ("picture", "geometry", "memory")}
-    state = {"version": 1, "selection": [{"kind": "box", "centre": [0, 0, 2], "size": [100, 100, 2]}]}
+    state = {"version": 1, "selection": [{"kind": "box", "centre": [0, 0, 2.5], "size": [100, 100, 2]}]}
     prompt["viewer"] = {
         "class_type": "WorldStereo_ViewMemory",
         "inputs": {"memory": ["memory", 0], "view_state": json.dumps(state)},
