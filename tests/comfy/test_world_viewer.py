@@ -93,6 +93,7 @@ def test_the_viewer_feeds_crop_and_render_on_a_server(comfy_server):
             "trajectory": ["viewer", 4],
             "radius": 0.02,
             "points_per_pixel": 8,
+            "min_confidence": 0.0,
         },
     }
     run = comfy_server.run(prompt)
