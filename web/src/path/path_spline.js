@@ -3,7 +3,10 @@
  * says where the maths is from. tests/data/spline_golden.json holds both to the same values.
  *
  * @typedef {import("./path_model.js").CameraPath} CameraPath
- * @typedef {{ c2w: number[], fov_deg: number }} Sample camera-to-world with roll and look-at, horizontal field of view
+ * @typedef {object} Sample
+ * @property {number[]} c2w camera-to-world with roll and look-at
+ * @property {number} fov_deg horizontal
+ * @property {number} roll_deg the part of the rotation that the waypoints' roll makes
  */
 
 import { axisTurn, distance, lookAt, mix, multiply, quaternionToPose, withPlace } from "../view/matrices.js";
@@ -11,8 +14,8 @@ import { axisTurn, distance, lookAt, mix, multiply, quaternionToPose, withPlace 
 const CHORDS_PER_SEGMENT = 128;
 const TINY_ANGLE = 1e-9;
 
-/** @type {Record<string, (time: number) => number>} */
-const EASING = {
+/** Of time 0..1 to progress 0..1. @type {Record<string, (time: number) => number>} */
+export const EASING = {
   linear: (time) => time,
   smooth: (time) => time * time * (3 - 2 * time),
   "ease in": (time) => time * time,
@@ -52,6 +55,15 @@ export function positionAt(path, progress) {
   return positionAtWay(path, measureWay(path, makeCurve(path)), progress);
 }
 
+/** When each waypoint is passed, as progress 0..1. @param {CameraPath} path @returns {number[]} */
+export function waypointProgress(path) {
+  if (path.speed !== "constant") return path.waypoints.map((waypoint) => waypoint.time);
+  const { lengths } = measureWay(path, makeCurve(path));
+  const total = lengths[lengths.length - 1];
+  const last = path.waypoints.length - 1;
+  return path.waypoints.map((_, i) => (total > 0 ? lengths[i * CHORDS_PER_SEGMENT] / total : i / Math.max(last, 1)));
+}
+
 /** @param {CameraPath} path @returns {(position: number) => Sample} the path at positions 0..N-1 */
 export function makeCurve(path) {
   const { waypoints } = path;
@@ -67,9 +79,10 @@ export function makeCurve(path) {
     const level = path.look_at
       ? lookAt(place, path.look_at)
       : quaternionToPose(rotation(segment, share), place);
-    const turned = multiply(level, axisTurn([0, 0, 1], (roll(segment, share) * Math.PI) / 180));
+    const roll_deg = roll(segment, share);
+    const turned = multiply(level, axisTurn([0, 0, 1], (roll_deg * Math.PI) / 180));
     const fov = (2 * Math.atan(1 / (2 * Math.exp(focal(segment, share)))) * 180) / Math.PI;
-    return { c2w: withPlace(turned, place), fov_deg: fov };
+    return { c2w: withPlace(turned, place), fov_deg: fov, roll_deg };
   };
 }
 

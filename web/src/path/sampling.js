@@ -5,7 +5,7 @@
  *   camera-to-world row-major, OpenCV axes; intrinsics in pixels of width × height, columns span [0, width]
  */
 
-import { makeSampler } from "./path_spline.js";
+import { EASING, makeSampler } from "./path_spline.js";
 
 /** As Python rounds: halves to the even number. @param {number} value */
 function roundHalfEven(value) {
@@ -57,13 +57,15 @@ export function cameraOf(path, sample, width = path.width, height = path.height)
  * Cameras of all frames; the first is the first waypoint, the last the last one.
  * @param {import("./path_model.js").CameraPath} path
  * @param {number} frames
- * @param {number} [width]
- * @param {number} [height]
+ * @param {object} [options]
+ * @param {string} [options.easing] of the whole clip, on top of the waypoints' own
+ * @param {number} [options.width] pixels
+ * @param {number} [options.height]
  * @returns {Camera[]}
  */
-export function samplePath(path, frames, width, height) {
+export function samplePath(path, frames, { easing = "linear", width, height } = {}) {
   const sampler = makeSampler(path);
   return Array.from({ length: frames }, (_, frame) =>
-    cameraOf(path, sampler(frames === 1 ? 0 : frame / (frames - 1)), width, height),
+    cameraOf(path, sampler(EASING[easing](frames === 1 ? 0 : frame / (frames - 1))), width, height),
   );
 }
