@@ -109,7 +109,8 @@ app2.registerExtension({
 import { app as app3 } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 var WIDGETS = {
-  WORLDSTEREO_PATH_EDITOR: { create: "createPathEditor", minWidth: 620, minHeight: 440 }
+  WORLDSTEREO_PATH_EDITOR: { create: "createPathEditor", minWidth: 620, minHeight: 440 },
+  WORLDSTEREO_WORLD_VIEWER: { create: "createWorldViewer", minWidth: 620, minHeight: 440 }
 };
 var states = /* @__PURE__ */ new Map();
 var MOST_STATES = 100;
@@ -117,7 +118,7 @@ var alive = /* @__PURE__ */ new Set();
 var bundle;
 var loadBundle = () => bundle ??= import(
   /* @vite-ignore */
-  `./worldstereo_3d.mjs?v=${"2deebce2d89a"}`
+  `./worldstereo_3d.mjs?v=${"7eb0b948d865"}`
 );
 function stateOf(key) {
   const state = states.get(key) ?? {};
