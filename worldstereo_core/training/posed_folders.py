@@ -84,8 +84,8 @@ class PosedFolder:
             nans = int(torch.isnan(depth).sum())
             raise WorldStereoError(
                 f"{self.folder}: the depth {path.name} has data in {int(valid.sum())} of {depth.numel()} "
-                f"pixels ({nans} are NaN), expected at least {LEAST_DEPTH:.0%}. Remove this frame or make its "
-                "depth again."
+                f"pixels ({nans} are NaN), expected at least {LEAST_DEPTH:.0%}. Remove this frame or make "
+                "its depth again."
             )
         depth = torch.where(valid, depth, 0.0) * self.depth_scale
         window_rows, window_columns, top, left = central_window((rows, columns), (height, width))
