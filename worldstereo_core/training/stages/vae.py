@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import Dataset
 
 from ...checks import CheckpointError, WorldStereoError
@@ -22,6 +23,7 @@ from ..picture_losses import gradient_loss, psnr
 from ..picture_vae import PictureVAE, fold_statistics, picture_to_wan_state, wan_to_picture_state
 from ..stage import Group
 
+MIN_LIKENESS = 0.95  # of gradients; bfloat16 alone stays above 0.999
 CHUNK = 32  # pictures at a time outside of training
 
 
@@ -102,6 +104,7 @@ class VAEStage:
             )
         ]
         self._code: Any = torch.compile(self._code_eagerly) if settings.compile else self._code_eagerly
+        self._is_checked = not settings.compile
         self._held_out: Tensor | None = None
 
     def dataset(self) -> Dataset:
@@ -115,6 +118,8 @@ class VAEStage:
             pixels = pixels.flip(-1)  # drawn worlds look as likely in a mirror
         cells = (len(pixels), LATENT_CHANNELS, pixels.shape[-2] // 8, pixels.shape[-1] // 8)
         noise = torch.randn(cells, generator=generator).to(pixels)
+        if not self._is_checked:
+            self._check_compiled(pixels, noise)
         decoded, mean, log_variance = (x.float() for x in self._code(pixels, noise))
         square = (decoded - pixels).square().mean()
         absolute = (decoded - pixels).abs().mean()
@@ -168,6 +173,21 @@ class VAEStage:
     def _code_eagerly(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, log_variance = self.vae.encode(pixels)
         return self.vae.decode(mean + (0.5 * log_variance).exp() * noise), mean, log_variance
+
+    def _check_compiled(self, pixels: Tensor, noise: Tensor) -> None:
+        """Compare gradients that went through the whole network: compilers have bugs, and a run is long."""
+        gradients = []
+        for code in (self._code_eagerly, self._code):
+            error = (code(pixels, noise)[0].float() - pixels).square().mean()
+            [gradient] = torch.autograd.grad(error, self.vae.encoder.conv1.weight)
+            gradients.append(gradient.flatten().float())
+        likeness = float(functional.cosine_similarity(*gradients, dim=0))
+        if not likeness > MIN_LIKENESS:
+            raise WorldStereoError(
+                f"settings.compile: torch.compile gives other gradients than torch without it (cosine "
+                f"{likeness:.3f}, expected over {MIN_LIKENESS}). Set compile to false."
+            )
+        self._is_checked = True
 
     def _pictures(self) -> Tensor:
         if self._held_out is None:
