@@ -20,7 +20,7 @@ from worldstereo_core.training.clip_batch import SignalWeights
 from worldstereo_core.training.config import LoopConfig
 from worldstereo_core.training.encoded_clips import ClipSettings
 from worldstereo_core.training.family import is_used_with_null_context
-from worldstereo_core.training.loop import gradients_of
+from worldstereo_core.training.gradients import gradients_of
 from worldstereo_core.training.memory_estimate import describe_memory
 from worldstereo_core.training.networks import NetworkSettings
 from worldstereo_core.training.stages import stage_class
