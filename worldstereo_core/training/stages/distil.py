@@ -191,7 +191,7 @@ class DistilStage(DiffusionStage):
 
     @torch.no_grad()
     def validate(self, generator: torch.Generator) -> dict[str, float]:
-        """Squared distance of held-out clips to the true ones: the student's, and the teacher's own few steps.
+        """Squared distance of held-out clips to the true ones, of the student's and of the teacher's.
 
         The teacher's steps are the student's: what distillation gained is the difference.
         """
