@@ -31,8 +31,8 @@ class ClipSettings:
         vae: Wan VAE file that encodes them.
         worlds: which worlds, moves, sizes and depth errors.
         count: clips to learn from; ``worlds.clips_per_world`` of them show the same world.
-        folders: of real posed pictures with depth, in place of worlds; see ``folder_clips.FolderClips``. Sizes
-            and depth errors are those of ``worlds``.
+        folders: of real posed pictures with depth, in place of worlds; see ``folder_clips.FolderClips``.
+            Sizes and depth errors are those of ``worlds``.
         step: of folders: take every such frame.
         depth_scale: of folders: what depth is multiplied by to be in the unit of the poses.
         held_out: clips of other worlds, for samples and figures: every world's last, which comes back to
@@ -69,8 +69,8 @@ class ClipSettings:
             learnt = min(self.count, len(clips) - self.held_out)
             if learnt < 1:
                 raise WorldStereoError(
-                    f"clips.folders: they hold {len(clips)} clips, expected more than the {self.held_out} that "
-                    "are held out. Add folders, lower held_out, or take fewer frames per clip."
+                    f"clips.folders: they hold {len(clips)} clips, expected more than the {self.held_out} "
+                    "that are held out. Add folders, lower held_out, or take fewer frames per clip."
                 )
             return clips, list(range(learnt)), clips, list(range(len(clips) - self.held_out, len(clips)))
         held_out = replace(worlds, first_world=worlds.first_world + HELD_OUT_SEED)
