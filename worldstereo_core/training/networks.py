@@ -208,13 +208,13 @@ def load_networks(settings: NetworkSettings, seed: int) -> Networks:
 
 def _new_control(settings: NetworkSettings, backbone: WanBackbone, seed: int) -> WorldStereoControl:
     if backbone.width == WIDTH:
-        sizes = family_size(settings.size).control_sizes()
+        key, sizes = f"size: {settings.size}", family_size(settings.size).control_sizes()
     else:
-        sizes = settings.new_control.sizes(backbone.width)
+        key, sizes = "new_control.num_blocks", settings.new_control.sizes(backbone.width)
     if sizes.num_blocks > backbone.num_blocks:
         raise WorldStereoError(
-            f"networks.new_control.num_blocks: got {sizes.num_blocks}, expected at most the backbone's "
-            f"{backbone.num_blocks}."
+            f"networks.{key}: got {sizes.num_blocks} control blocks, expected at most the backbone's "
+            f"{backbone.num_blocks}. Choose a smaller size."
         )
     return make_control(sizes, backbone, seed)
 
