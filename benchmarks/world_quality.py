@@ -14,6 +14,7 @@ Run: python benchmarks/world_quality.py --model FOLDER [--worldstereo FILE] [--w
 from __future__ import annotations
 
 import argparse
+import math
 import platform
 import statistics
 import sys
@@ -42,6 +43,7 @@ from worldstereo_core.model.condition import ControlCondition
 from worldstereo_core.model.conditioning import build_condition
 from worldstereo_core.model.control_session import ControlStrength
 from worldstereo_core.schedule import DMDSchedule, Schedule, UniPCSchedule
+from worldstereo_core.training.camera_error import camera_error
 from worldstereo_core.training.geometry_errors import GeometryErrors
 from worldstereo_core.training.picture_metrics import gradient_deviation, masked_psnr, ssim
 from worldstereo_core.training.world_clips import HELD_OUT_SEED, WorldClips, WorldScene, quiet_retrieval
@@ -59,6 +61,8 @@ COLUMNS = (
     ("SSIM revisited", "ssim_revisited"),
     ("SSIM novel", "ssim_novel"),
     ("gradient deviation", "deviation"),
+    ("camera, degrees", "camera_deg"),
+    ("camera, % of depth", "camera_distance"),
     ("seconds per clip", "seconds"),
 )
 NO_ERRORS = GeometryErrors(share=0.0)
@@ -148,7 +152,13 @@ def drift_table(results: dict[str, list[list[float]]]) -> str:
 def measure(frames: Tensor, scene: WorldScene) -> dict[str, float]:
     """Figures of one clip, without its first frame, which is given."""
     got, truth, seen = frames[1:], scene.frames[1:], scene.seen_before()[1:]
+    errors = [
+        camera_error(*each) for each in zip(got, truth, scene.depth[1:], scene.cameras.K[1:], strict=True)
+    ]
+    found = [error for error in errors if error is not None]
     return {
+        "camera_deg": statistics.median(error.rotation_deg for error in found) if found else math.nan,
+        "camera_distance": 100 * statistics.median(error.distance for error in found) if found else math.nan,
         "psnr_revisited": float(masked_psnr(got, truth, seen)),
         "psnr_novel": float(masked_psnr(got, truth, ~seen)),
         "ssim_revisited": float(ssim(got, truth, seen)),
@@ -239,7 +249,9 @@ def main() -> None:
         "",
         *parts,
         "",
-        "Gradient deviation (GMSD) is the perceptual proxy: lower is better. By benchmarks/world_quality.py.",
+        "Gradient deviation (GMSD) is the perceptual proxy: lower is better. Camera: median over frames of "
+        "the error of the camera that best explains the frame, by dense Gauss-Newton alignment on exact depth "
+        "(training/camera_error.py). By benchmarks/world_quality.py.",
         "",
     ])  # fmt: skip
     print(text)
