@@ -250,8 +250,8 @@ def main() -> None:
         *parts,
         "",
         "Gradient deviation (GMSD) is the perceptual proxy: lower is better. Camera: median over frames of "
-        "the error of the camera that best explains the frame, by dense Gauss-Newton alignment on exact depth "
-        "(training/camera_error.py). By benchmarks/world_quality.py.",
+        "the error of the camera that best explains the frame, by dense Gauss-Newton alignment on exact "
+        "depth (training/camera_error.py). By benchmarks/world_quality.py.",
         "",
     ])  # fmt: skip
     print(text)

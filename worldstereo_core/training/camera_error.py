@@ -2,8 +2,8 @@
 
 Dense direct alignment: Gauss-Newton over SE(3) on the difference of brightness, coarse to fine, with Huber
 weights (Steinbrücker et al. 2011, "Real-Time Visual Odometry from Dense RGB-D Images"; Kerl et al. 2013,
-"Robust Odometry Estimation for RGB-D Cameras"). Every pixel of the true picture has a depth and is looked up in the
-generated one.
+"Robust Odometry Estimation for RGB-D Cameras"). Every pixel of the true picture has a depth and is looked up
+in the generated one.
 """
 
 from __future__ import annotations
