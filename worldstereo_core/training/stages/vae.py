@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,8 +41,10 @@ class VAESettings:
         weight_decay: of the kernels.
         square, absolute, gradient: weights of the squared error, the absolute error and the absolute error of
             picture gradients, all of pixels in -1..1.
-        kl: weight of the Kullback-Leibler divergence per latent value: keeps latents from exploding and
-            teaches the decoder to forgive small errors in them.
+        noise: deviation of what is added to the latents in training, whose power is held near 1 per channel:
+            teaches the decoder to forgive small errors.
+        hold: weight of holding power and noise there. A Kullback-Leibler divergence in its place emptied the
+            latents before the decoder had learnt to use them.
         num_columns: pictures in a sample grid.
         compile: let torch.compile fuse the small operations; needs a C++ compiler, minutes at the start.
         file_name: of the exported file.
@@ -52,13 +55,14 @@ class VAESettings:
     light: bool = False
     start_from: str | None = None
     optimiser: Literal["adamw", "muon"] = "muon"
-    learning_rate: float = 0.02
-    vector_learning_rate: float = 2e-3
+    learning_rate: float = 0.006
+    vector_learning_rate: float = 1e-3
     weight_decay: float = 0.0
     square: float = 2.0
     absolute: float = 0.5
     gradient: float = 0.25
-    kl: float = 1e-3
+    noise: float = 0.05
+    hold: float = 0.02
     num_columns: int = 8
     compile: bool = False
     file_name: str = "small_wan_vae.safetensors"
@@ -67,7 +71,8 @@ class VAESettings:
         check_number("width", self.width, at_least=1)
         check_number("num_columns", self.num_columns, at_least=1)
         check_number("learning_rate", self.learning_rate, at_least=0)
-        for name in ("square", "absolute", "gradient", "kl"):
+        check_number("noise", self.noise, at_least=1e-4, at_most=1)
+        for name in ("square", "absolute", "gradient", "hold"):
             check_number(name, getattr(self, name), at_least=0)
         if self.square + self.absolute == 0:
             raise WorldStereoError("square: got 0 and absolute 0: nothing to learn from. Raise one.")
@@ -113,12 +118,13 @@ class VAEStage:
         decoded, mean, log_variance = (x.float() for x in self._code(pixels, noise))
         square = (decoded - pixels).square().mean()
         absolute = (decoded - pixels).abs().mean()
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         weights = self.settings
-        loss = weights.square * square + weights.absolute * absolute + weights.kl * kl
+        power = mean.square().mean(dim=(0, 2, 3))
+        drift = (power - 1).square().mean() + (log_variance - 2 * math.log(weights.noise)).square().mean()
+        loss = weights.square * square + weights.absolute * absolute + weights.hold * drift
         if weights.gradient:
             loss = loss + weights.gradient * gradient_loss(decoded, pixels)
-        figures = {"psnr": -10 * torch.log10(square.detach() / 4), "kl": kl.detach()}
+        figures = {"psnr": -10 * torch.log10(square.detach() / 4), "power": power.mean().detach()}
         return loss, figures
 
     def samples(self, generator: torch.Generator) -> Tensor:
