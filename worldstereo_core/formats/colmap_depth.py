@@ -33,8 +33,8 @@ def read_colmap_depth(path: str | os.PathLike[str]) -> Tensor:
     start = sum(len(part) + 1 for part in parts[:3])
     if channels != 1 or len(content) - start != 4 * width * height or not width:
         raise WorldStereoError(
-            f"depth: {path} is no COLMAP depth map: expected 'width&height&1&' and one float32 per pixel, got "
-            f"{len(content)} bytes that begin with {content[:16]!r}. Run COLMAP's patch_match_stereo again."
+            f"depth: {path} is no COLMAP depth map: expected 'width&height&1&' and one float32 per pixel, "
+            f"got {len(content)} bytes that begin with {content[:16]!r}. Run patch_match_stereo again."
         )
     values = np.frombuffer(content, dtype="<f4", offset=start).reshape(height, width)
     return torch.from_numpy(values.astype(np.float32))

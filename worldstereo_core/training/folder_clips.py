@@ -17,7 +17,7 @@ _read_folder = lru_cache(maxsize=8)(read_posed_folder)
 
 @dataclass(frozen=True)
 class FolderClips(WorldClips):
-    """Clips of folders of posed RGB-D, beside those of worlds; ``first_world`` and ``clips_per_world`` do nothing.
+    """Clips of folders of posed RGB-D; ``first_world`` and ``clips_per_world`` do nothing here.
 
     A folder of N frames gives consecutive windows, which share their end frames. Each is known by the frames
     kept of those before it. One more, the first window played backwards, comes back to what was seen.
@@ -63,8 +63,8 @@ class FolderClips(WorldClips):
         if count < 1:
             raise WorldStereoError(
                 f"{folder.folder}: holds {len(folder)} frames, expected at least "
-                f"{(self.frames - 1) * self.step + 1} for clips of {self.frames} frames, every {self.step}. Ask "
-                "for fewer frames or a smaller step, or add pictures."
+                f"{(self.frames - 1) * self.step + 1} for clips of {self.frames} frames, every {self.step}. "
+                "Ask for fewer frames or a smaller step, or add pictures."
             )
         return count
 

@@ -62,8 +62,8 @@ class PosedFolder:
         if tuple(picture.shape[1:]) != expected:
             raise WorldStereoError(
                 f"{self.folder}: {self.pictures[number].name} has height x width {picture.shape[1]} x "
-                f"{picture.shape[2]}, but the cameras are for {expected[0]} x {expected[1]}; expected one size "
-                "for all. Resize the pictures or export the cameras for them."
+                f"{picture.shape[2]}, but the cameras are for {expected[0]} x {expected[1]}; expected "
+                "one size for all. Resize the pictures or export the cameras for them."
             )
         return fit_pictures(picture[None], height, width)
 
@@ -83,9 +83,9 @@ class PosedFolder:
         if float(valid.float().mean()) < LEAST_DEPTH:
             nans = int(torch.isnan(depth).sum())
             raise WorldStereoError(
-                f"{self.folder}: the depth {path.name} has data in {int(valid.sum())} of {depth.numel()} pixels "
-                f"({nans} are NaN), expected at least {LEAST_DEPTH:.0%}. Remove this frame or make its depth "
-                "again."
+                f"{self.folder}: the depth {path.name} has data in {int(valid.sum())} of {depth.numel()} "
+                f"pixels ({nans} are NaN), expected at least {LEAST_DEPTH:.0%}. Remove this frame or make "
+                "its depth again."
             )
         depth = torch.where(valid, depth, 0.0) * self.depth_scale
         window_rows, window_columns, top, left = central_window((rows, columns), (height, width))

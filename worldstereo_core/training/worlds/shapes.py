@@ -48,7 +48,8 @@ class Shapes:
     """P solids, sorted by kind.
 
     Attributes:
-        units: their unit frames; casting: of those alone that throw shadows. kind: [P] int64, and kinds: [P, NUM_KINDS] with a 1 for each one's own.
+        units: their unit frames; casting: of those alone that throw shadows.
+        kind: [P] int64, and kinds: [P, NUM_KINDS] with a 1 for each one's own.
         center: [P, 3] and reach: [P], a ball around each. half: [P, 3] and extent: [P, 3], along its own axes
             and along the world's. casts: [P] bool.
         side, top, thing: [P] int64. tile, glow: [P].
