@@ -117,7 +117,7 @@ var alive = /* @__PURE__ */ new Set();
 var bundle;
 var loadBundle = () => bundle ??= import(
   /* @vite-ignore */
-  `./worldstereo_3d.mjs?v=${"2deebce2d89a"}`
+  `./worldstereo_3d.mjs?v=${"dbc28d0aa5b2"}`
 );
 function stateOf(key) {
   const state = states.get(key) ?? {};

@@ -251,7 +251,7 @@ export class PathEditor {
     const floor = bounds ? bounds.high[1] : 0.5 * unit;
     const step = roundLength(0.5 * unit);
     const center = [this.view.orbit.pivot[0], floor, this.view.orbit.pivot[2]];
-    return [{ points: gridLines(center, step, 12), rgba: [0.75, 0.82, 0.95, 0.13] }];
+    return [{ points: gridLines(center, step, 12), rgba: [0.75, 0.82, 0.95, 0.2] }];
   }
 
   #paint(ctx, camera) {

@@ -25,15 +25,15 @@ const STYLE = `
 .ws-stage { position: relative; flex: 1; min-width: 0; overflow: hidden; touch-action: none;
   background: radial-gradient(ellipse at 50% 35%, #2d323b, #15171c 85%); }
 .ws-view-canvas { position: absolute; inset: 0; width: 100%; height: 100%; display: block; touch-action: none; }
-.ws-panel { width: 208px; flex: none; overflow: auto; padding: 6px 10px 10px; background: var(--ws-surface); border-left: 1px solid var(--ws-border);
+.ws-view [hidden] { display: none !important; }
+.ws-panel { width: 236px; flex: none; overflow: auto; padding: 6px 10px 10px; background: var(--ws-surface); border-left: 1px solid var(--ws-border);
   scrollbar-width: thin; }
-.ws-panel[hidden] { display: none; }
 .ws-section { margin: 0; padding: 0; border: 0; min-width: 0; }
 .ws-section + .ws-section { margin-top: 8px; padding-top: 8px; border-top: 1px solid var(--ws-border); }
 .ws-section > legend, .ws-heading { padding: 0; margin-bottom: 5px; font-weight: 600; float: left; width: 100%; }
 .ws-section > * { clear: both; }
 .ws-row { display: flex; align-items: center; gap: 5px; min-height: 24px; margin-top: 3px; }
-.ws-row > .ws-name { flex: 1; min-width: 54px; color: var(--ws-muted); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.ws-row > .ws-name { flex: 1; min-width: 0; color: var(--ws-muted); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .ws-row > .ws-triple { display: flex; gap: 3px; flex: none; width: 136px; }
 .ws-view input[type="text"], .ws-view select { width: 100%; min-width: 0; height: 22px; padding: 0 5px; border: 1px solid transparent; border-radius: 5px;
   background: var(--ws-field); color: var(--ws-text); font: inherit; font-variant-numeric: tabular-nums; }
