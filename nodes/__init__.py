@@ -26,6 +26,7 @@ from .path_editor import EditPath
 from .render import RenderMemory, RetrieveReferences
 from .update import UpdateMemory
 from .world import BranchWorld, CleanWorld, DecideClip, LoadClip, OpenWorld
+from .world_viewer import ViewMemory
 
 NODES = (
     LoadModel,
@@ -51,6 +52,7 @@ NODES = (
     RetrieveReferences,
     UpdateMemory,
     InspectMemory,
+    ViewMemory,
     SaveMemory,
     LoadMemory,
     PickView,

@@ -162,9 +162,12 @@ class EditPath(io.ComfyNode):
         width: int = 0,
     ) -> io.NodeOutput:
         notes: tuple[str, ...] = ()
+        source = "path"
         if camera_path.strip():
+            source = "camera_path"
             path, notes = camera_path_from_json(camera_path, "camera_path")
         elif path is None:
+            source = "draft"
             path = first_draft(memory, continue_from=continue_from)
         if memory is not None and abs(memory.median_depth / path.scale - 1) > SAME_SCALE:
             notes += (
@@ -188,6 +191,7 @@ class EditPath(io.ComfyNode):
         shown["worldstereo_path"] = [
             {
                 "version": VERSION,
+                "source": source,
                 "path": json.loads(told),
                 "input_view": start,
                 "median_depth": path.scale if memory is None else memory.median_depth,

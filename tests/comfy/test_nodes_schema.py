@@ -43,17 +43,19 @@ INPUTS = {
     "WorldStereo_UpdateMemory": "memory images trajectory keep_frames clip_name geometry alignment "
     "fusion sky min_confidence cell_size carving edge_threshold percentile depth_kind",
     "WorldStereo_InspectMemory": "memory",
+    "WorldStereo_ViewMemory": "memory view_state",
     "WorldStereo_SaveMemory": "memory filename_prefix",
     "WorldStereo_LoadMemory": "file",
     "WorldStereo_PickView": "memory view",
     "WorldStereo_CropMemory": "memory shape keep right down forward width height length radius trajectory "
-    "frame unit",
+    "frame unit selection views",
     "WorldStereo_CropToView": "memory trajectory frame keep near far unit",
-    "WorldStereo_DeleteUnderMask": "memory mask trajectory frame reach views depth_tolerance radius",
+    "WorldStereo_DeleteUnderMask": "memory mask trajectory frame reach views depth_tolerance radius "
+    "selection",
     "WorldStereo_RemoveClip": "memory clip",
     "WorldStereo_TransformMemory": "memory right down forward yaw_deg pitch_deg roll_deg scale pivot unit "
-    "trajectory",
-    "WorldStereo_RecolourMemory": "memory reference strength clips",
+    "trajectory selection",
+    "WorldStereo_RecolourMemory": "memory reference strength clips selection",
     "WorldStereo_MergeMemories": "first second align numbers merge_within first_view second_view unit views",
     "WorldStereo_CompareMemories": "before after tolerance trajectory unit",
     "WorldStereo_DrawCoverage": "memory trajectory depth_tolerance radius",

@@ -20,8 +20,10 @@ def test_an_empty_editor_starts_as_build_camera_path_does(run_in_comfy):
     assert facts["same_as_build"]
     assert facts["same_cameras"] == 0
     assert facts["wired"] == 2 and facts["drawn_wins"] == 5
+    assert facts["sources"] == ["draft", "path", "camera_path"]
     assert facts["continued"] < 1e-5
-    assert sum(facts["continued_view"]["c2w"], []) == pytest.approx(sum(facts["end"], []), abs=1e-6)
+    for row, expected in zip(facts["continued_view"]["c2w"], facts["end"], strict=True):
+        assert row == pytest.approx(expected, abs=1e-6)
     assert facts["alone"] == ["text", "worldstereo_path"]
     assert facts["alone_view"] is None and facts["alone_scale"] == 1.0
     assert "drawn for a median depth of 1 scene units" in facts["other_world"][-1]

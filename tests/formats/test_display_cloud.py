@@ -110,7 +110,7 @@ def test_the_name_tells_the_content(tmp_path: Path):
 def test_what_is_no_display_cloud_is_refused(tmp_path: Path, change, said: str):
     file = tmp_path / "cloud.bin"
     file.write_bytes(change(display_cloud_to_bytes(cloud())))
-    with pytest.raises(WorldStereoError, match="^cloud.bin: ") as error:
+    with pytest.raises(WorldStereoError, match=r"^cloud\.bin: ") as error:
         read_display_cloud(file)
     assert said in str(error.value)
 

@@ -50,6 +50,10 @@ def drafts() -> dict[str, Any]:
         "alone": sorted(alone.ui),
         "alone_view": alone.ui["worldstereo_path"][0]["input_view"],
         "alone_scale": alone.ui["worldstereo_path"][0]["median_depth"],
+        "sources": [
+            made.ui["worldstereo_path"][0]["source"]
+            for made in (alone, edit(path=wired), edit(path=wired, camera_path=built[1]))
+        ],
         "other_world": edit(memory=memory, path=wired).ui["worldstereo_path"][0]["notes"],
     }
     sampled = checks.sample(built[0], frames=21)
