@@ -115,10 +115,7 @@ var states = /* @__PURE__ */ new Map();
 var MOST_STATES = 100;
 var alive = /* @__PURE__ */ new Set();
 var bundle;
-var loadBundle = () => bundle ??= import(
-  /* @vite-ignore */
-  `./worldstereo_3d.mjs?v=${"dbc28d0aa5b2"}`
-);
+var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"c2d475ca82b2"}`);
 function stateOf(key) {
   const state = states.get(key) ?? {};
   states.delete(key);

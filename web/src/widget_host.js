@@ -19,7 +19,7 @@ const MOST_STATES = 100;
 const alive = new Set();
 
 let bundle;
-const loadBundle = () => (bundle ??= import(/* @vite-ignore */ `./worldstereo_3d.mjs?v=${BUNDLE_HASH}`));
+const loadBundle = () => (bundle ??= import(`./worldstereo_3d.mjs?v=${BUNDLE_HASH}`));
 
 /** @param {string} key */
 function stateOf(key) {
