@@ -115,7 +115,7 @@ var states = /* @__PURE__ */ new Map();
 var MOST_STATES = 100;
 var alive = /* @__PURE__ */ new Set();
 var bundle;
-var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"c2d475ca82b2"}`);
+var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"11f66f7262f3"}`);
 function stateOf(key) {
   const state = states.get(key) ?? {};
   states.delete(key);
@@ -154,7 +154,7 @@ var WidgetHost = class {
     });
     this.widget.worldstereoHost = this;
     this.size = { minWidth, minHeight };
-    this.watching = new ResizeObserver(() => this.build());
+    this.watching = new ResizeObserver(() => this.element.isConnected ? this.build() : this.dispose());
     this.watching.observe(this.element);
     this.#followNode();
   }

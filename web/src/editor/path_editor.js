@@ -248,6 +248,9 @@ export class PathEditor {
     const side = [ahead[2], 0, -ahead[0]];
     orbit.lookAlong([-ahead[0] + 0.75 * side[0], -0.75, -ahead[2] + 0.75 * side[2]]);
     orbit.frame(center, radius);
+    // Up and to the left: the camera's picture lies in the other corner.
+    const reach = orbit.distance * Math.tan((orbit.fovDeg * Math.PI) / 360);
+    orbit.pan(-0.2 * reach, -0.1 * reach, orbit.distance);
     this.view.requestDraw();
   }
 
