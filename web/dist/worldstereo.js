@@ -116,7 +116,7 @@ var states = /* @__PURE__ */ new Map();
 var MOST_STATES = 100;
 var alive = /* @__PURE__ */ new Set();
 var bundle;
-var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"977e69ba1e37"}`);
+var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"25ca475c2e26"}`);
 function stateOf(key) {
   const state = states.get(key) ?? {};
   states.delete(key);
