@@ -116,10 +116,7 @@ var states = /* @__PURE__ */ new Map();
 var MOST_STATES = 100;
 var alive = /* @__PURE__ */ new Set();
 var bundle;
-var loadBundle = () => bundle ??= import(
-  /* @vite-ignore */
-  `./worldstereo_3d.mjs?v=${"7eb0b948d865"}`
-);
+var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"25ca475c2e26"}`);
 function stateOf(key) {
   const state = states.get(key) ?? {};
   states.delete(key);
@@ -158,7 +155,7 @@ var WidgetHost = class {
     });
     this.widget.worldstereoHost = this;
     this.size = { minWidth, minHeight };
-    this.watching = new ResizeObserver(() => this.build());
+    this.watching = new ResizeObserver(() => this.element.isConnected ? this.build() : this.dispose());
     this.watching.observe(this.element);
     this.#followNode();
   }

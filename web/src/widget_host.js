@@ -20,7 +20,7 @@ const MOST_STATES = 100;
 const alive = new Set();
 
 let bundle;
-const loadBundle = () => (bundle ??= import(/* @vite-ignore */ `./worldstereo_3d.mjs?v=${BUNDLE_HASH}`));
+const loadBundle = () => (bundle ??= import(`./worldstereo_3d.mjs?v=${BUNDLE_HASH}`));
 
 /** @param {string} key */
 function stateOf(key) {
@@ -65,8 +65,9 @@ class WidgetHost {
     });
     this.widget.worldstereoHost = this;
     this.size = { minWidth, minHeight };
-    // Built when seen: copies on the clipboard never are, and nobody would throw their view away.
-    this.watching = new ResizeObserver(() => this.build());
+    // Built when seen: copies on the clipboard never are, and nobody would throw their view away. Thrown away
+    // when taken off the page: nodes inside a subgraph are not told that their workflow was closed.
+    this.watching = new ResizeObserver(() => (this.element.isConnected ? this.build() : this.dispose()));
     this.watching.observe(this.element);
     this.#followNode();
   }

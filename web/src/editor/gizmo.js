@@ -108,7 +108,7 @@ export function hitTest(session, camera, near, tool, x, y) {
   return best;
 }
 
-/** Where on the path's line a position lies. @returns {{ progress: number, x: number, y: number } | null} */
+/** Where on the path's line a position lies. @returns {{ progress: number, x: number, y: number, distance: number } | null} */
 export function hitPath(session, camera, near, x, y) {
   let best = null;
   const { samples } = session.shape;

@@ -6,6 +6,16 @@ import { drawLabel } from "../view/drawing.js";
 
 const RADIUS = 0.008; // of a point, in units of half the picture's shorter side: the renderer's
 
+/**
+ * Points and holes as the renderer draws them by default.
+ * @param {number} width of the picture @param {number} height pixels @param {number} least diameter, pixels
+ */
+export const renderedLook = (width, height, least) => ({
+  pointPixels: Math.max(least, RADIUS * Math.min(width, height)),
+  pointWorld: 0,
+  background: [0.5, 0.5, 0.5, 1],
+});
+
 export class Inset {
   /**
    * @param {import("./session.js").Session} session
@@ -64,10 +74,7 @@ export class Inset {
     const pixels = { x: box.x * grow, y: box.y * grow, width: box.width * grow, height: box.height * grow };
     ctx.save();
     ctx.setTransform(1, 0, 0, 1, 0, 0);
-    this.view.copyPicture(ctx, camera, pixels, {
-      pointPixels: Math.max(1.5 * grow, RADIUS * Math.min(pixels.width, pixels.height)),
-      background: [0.5, 0.5, 0.5, 1],
-    });
+    this.view.copyPicture(ctx, camera, pixels, renderedLook(pixels.width, pixels.height, 1.5 * grow));
     ctx.restore();
   }
 

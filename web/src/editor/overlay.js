@@ -38,14 +38,15 @@ export function drawPath(ctx, view, session, state) {
   if (!path) return;
   const size = frustumSize(session);
   ctx.save();
-  if (state.isLookedThrough) ctx.globalAlpha = 0.55;
-  drawInputView(ctx, view, session, size, state.near);
+  // Looked through, the picture itself matters: only a trace of the way ahead.
+  if (state.isLookedThrough) ctx.globalAlpha = 0.35;
+  else drawInputView(ctx, view, session, size, state.near);
   const seen = session.shape.samples.map((sample) => project(view, column(sample.c2w, 3)));
   drawCurve(ctx, session, seen, state);
   drawFrameTicks(ctx, view, session, state);
   if (path.look_at) drawTarget(ctx, view, session, state);
-  drawWaypoints(ctx, view, session, size, state);
   if (!state.isLookedThrough) {
+    drawWaypoints(ctx, view, session, size, state);
     drawPlayhead(ctx, view, session, size, state);
     drawTool(ctx, view, session, state);
   }
@@ -59,7 +60,7 @@ export function drawPath(ctx, view, session, state) {
 /** How large cameras are drawn, scene units. @param {Session} session */
 export function frustumSize(session) {
   const { path } = session;
-  return 0.1 * Math.min(path.scale, Math.max(session.shape.length, 0.4 * path.scale));
+  return 0.13 * Math.min(path.scale, Math.max(session.shape.length, 0.4 * path.scale));
 }
 
 function drawInputView(ctx, view, session, size, near) {
@@ -68,7 +69,7 @@ function drawInputView(ctx, view, session, size, near) {
   const focal = input.width / (2 * Math.tan((input.fov_deg * Math.PI) / 360));
   const camera = { c2w: input.c2w, fx: focal, fy: focal, cx: input.width / 2, cy: input.height / 2, width: input.width, height: input.height };
   ctx.setLineDash([4, 3]);
-  drawFrustum(ctx, view, camera, { depth: 1.25 * size, colour: COLOURS.input, width: 1.2, near });
+  drawFrustum(ctx, view, camera, { depth: 1.2 * size, colour: COLOURS.input, width: 1.2, near });
   ctx.setLineDash([]);
 }
 
@@ -143,13 +144,12 @@ function drawTarget(ctx, view, session, { near, hover }) {
   }, hover?.kind === "target" ? "#ffffff" : COLOURS.target, 1.6);
 }
 
-function drawWaypoints(ctx, view, session, size, { near, hover, isLookedThrough, tool }) {
+function drawWaypoints(ctx, view, session, size, { near, hover }) {
   const { path, selected } = session;
   const shown = path.closed ? path.waypoints.length - 1 : path.waypoints.length;
   const every = Math.ceil(shown / MOST_FRUSTA);
   for (let i = 0; i < shown; i++) {
     if (i % every && i !== selected) continue;
-    if (isLookedThrough && distance(path.waypoints[i].position, column(view.c2w, 3)) < 0.5 * size) continue;
     const colour = i === selected ? COLOURS.selected : COLOURS.waypoint;
     const fill = i === selected ? "rgba(255, 176, 46, 0.16)" : undefined;
     drawFrustum(ctx, view, session.cameraOfWaypoint(i), { depth: size, colour, width: i === selected ? 2 : 1.3, fill, near });
@@ -161,15 +161,27 @@ function drawWaypoints(ctx, view, session, size, { near, hover, isLookedThrough,
     const isHovered = hover?.kind === "waypoint" && hover.index === i;
     drawDot(ctx, x, y, i === selected || isHovered ? 6.5 : 5, i === selected ? COLOURS.selected : isHovered ? "#ffffff" : "#dfe6f0");
     if (every > 1 && i !== selected) continue;
-    const lock = session.isHeld(i) ? " \u{1F512}\uFE0E" : "";
-    const [dx, align] = tool.mode === "rotate" && i === selected ? [0, "center"] : [0, "center"];
-    drawLabel(ctx, `${i + 1}${lock}`, x + dx, y - 16 - (stacked.has(i) ? 17 : 0), { align, colour: i === selected ? COLOURS.selected : undefined });
+    const up = y + 17 + (stacked.has(i) ? 17 : 0);
+    drawLabel(ctx, String(i + 1), x, up, { colour: i === selected ? COLOURS.selected : undefined });
+    if (session.isHeld(i)) drawLock(ctx, x + 13, up, i === selected ? COLOURS.selected : "#f4f7fb");
   }
+}
+
+function drawLock(ctx, x, y, colour) {
+  strokeWithRim(ctx, () => {
+    ctx.moveTo(x - 2.5, y - 1);
+    ctx.arc(x, y - 2, 2.5, Math.PI, 0);
+    ctx.lineTo(x + 2.5, y - 1);
+  }, colour, 1.3);
+  ctx.fillStyle = colour;
+  ctx.fillRect(x - 4, y - 1, 8, 6);
 }
 
 function drawPlayhead(ctx, view, session, size, { near }) {
   const camera = session.cameraAt(session.progress);
-  drawFrustum(ctx, view, camera, { depth: 1.3 * size, colour: "#59e3ff", width: 2, fill: "rgba(89, 227, 255, 0.14)", near });
+  const chosen = session.path.waypoints[session.selected];
+  if (chosen && distance(chosen.position, column(camera.c2w, 3)) < 0.01 * size) return;
+  drawFrustum(ctx, view, camera, { depth: 1.15 * size, colour: "#59e3ff", width: 2, fill: "rgba(89, 227, 255, 0.14)", near });
 }
 
 function drawTool(ctx, view, session, { near, tool, hover }) {

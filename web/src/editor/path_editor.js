@@ -7,7 +7,7 @@ import { installTheme } from "../ui/theme.js";
 import { column } from "../view/matrices.js";
 import { CloudView } from "../view/cloud_view.js";
 import { makeActions } from "./actions.js";
-import { Inset } from "./inset.js";
+import { Inset, renderedLook } from "./inset.js";
 import { Messages } from "./messages.js";
 import { drawGate, drawPath, drawRulers } from "./overlay.js";
 import { Panel } from "./panel.js";
@@ -21,7 +21,6 @@ import { Timeline } from "./timeline.js";
 import { Toolbar } from "./toolbar.js";
 
 const GATE_SHARE = 0.9;
-const DEFAULTS = { isSpeedShown: true, isInsetShown: true, isPanelShown: true };
 
 export class PathEditor {
   /** @param {any} host of widget_host.js */
@@ -32,7 +31,12 @@ export class PathEditor {
     this.t = makeTranslator(host.locale, EDITOR_STRINGS);
     this.session = new Session(host);
     this.tool = this.state.tool ?? { mode: "move", axes: "world" };
-    for (const [name, value] of Object.entries(DEFAULTS)) this[name] = this.state[name] ?? value;
+    /** @type {boolean} */
+    this.isSpeedShown = this.state.isSpeedShown ?? true;
+    /** @type {boolean} */
+    this.isInsetShown = this.state.isInsetShown ?? true;
+    /** @type {boolean} */
+    this.isPanelShown = this.state.isPanelShown ?? true;
     this.isThrough = false;
     this.actions = makeActions(this);
     this.#build();
@@ -58,7 +62,7 @@ export class PathEditor {
     this.pointer = makePointer(this);
     this.view = new CloudView(this.stage, {
       onPaint: (ctx, camera) => this.#paint(ctx, camera),
-      look: () => ({ lines: this.#grid() }),
+      look: (grow) => this.#look(grow),
       gate: () => this.#gate(),
       onMove: () => this.#viewMoved(),
       pointer: this.pointer,
@@ -83,13 +87,15 @@ export class PathEditor {
     });
     root.addEventListener("pointerdown", (event) => {
       event.stopPropagation();
-      if (!event.target.closest("input, select, button, .ws-timeline")) root.focus({ preventScroll: true });
+      const pressed = /** @type {Element} */ (event.target);
+      if (!pressed.closest("input, select, button, .ws-timeline")) root.focus({ preventScroll: true });
     });
-    for (const kind of ["wheel", "contextmenu", "dblclick"])
-      root.addEventListener(kind, (event) => {
-        if (event.ctrlKey && kind === "wheel") event.preventDefault();
-        event.stopPropagation();
-      });
+    root.addEventListener("wheel", (event) => {
+      if (event.ctrlKey) event.preventDefault(); // the page itself would be zoomed
+      event.stopPropagation();
+    });
+    for (const kind of ["contextmenu", "dblclick"])
+      root.addEventListener(kind, (event) => event.stopPropagation());
   }
 
   #pressKey(event) {
@@ -242,7 +248,15 @@ export class PathEditor {
     const side = [ahead[2], 0, -ahead[0]];
     orbit.lookAlong([-ahead[0] + 0.75 * side[0], -0.75, -ahead[2] + 0.75 * side[2]]);
     orbit.frame(center, radius);
+    // Up and to the left: the camera's picture lies in the other corner.
+    const reach = orbit.distance * Math.tan((orbit.fovDeg * Math.PI) / 360);
+    orbit.pan(-0.2 * reach, -0.1 * reach, orbit.distance);
     this.view.requestDraw();
+  }
+
+  #look(grow) {
+    const { width, height } = this.view.gateBox();
+    return this.isThrough ? renderedLook(width * grow, height * grow, 1.6 * grow) : { lines: this.#grid() };
   }
 
   #grid() {
@@ -251,7 +265,7 @@ export class PathEditor {
     const floor = bounds ? bounds.high[1] : 0.5 * unit;
     const step = roundLength(0.5 * unit);
     const center = [this.view.orbit.pivot[0], floor, this.view.orbit.pivot[2]];
-    return [{ points: gridLines(center, step, 12), rgba: [0.75, 0.82, 0.95, 0.13] }];
+    return [{ points: gridLines(center, step, 12), rgba: [0.75, 0.82, 0.95, 0.2] }];
   }
 
   #paint(ctx, camera) {
@@ -324,5 +338,5 @@ export class PathEditor {
   }
 }
 
-/** @param {any} host */
+/** @param {any} host of widget_host.js */
 export const createPathEditor = (host) => new PathEditor(host);

@@ -237,11 +237,12 @@ export class Session {
     const samples = moments.map((moment) => ({ progress: moment, ...sampler(moment) }));
     const lengths = pathLengths(samples.map((sample) => sample.c2w), path.scale);
     const travel = pathLengths(samples.map((sample) => sample.c2w), 0);
+    const frames = this.frames;
+    const times = moments.map((moment) => this.frameOf(moment) / Math.max(frames - 1, 1));
     const speeds = samples.map((_, i) => {
       const [a, b] = [Math.max(i - 1, 0), Math.min(i + 1, samples.length - 1)];
-      return moments[b] > moments[a] ? (lengths[b] - lengths[a]) / (moments[b] - moments[a]) : 0;
+      return times[b] > times[a] ? (lengths[b] - lengths[a]) / (times[b] - times[a]) : 0;
     });
-    const frames = this.frames;
     const frameCameras = Array.from({ length: frames }, (_, frame) => this.#camera(path, sampler(this.progressOfFrame(frame))));
     this.derived = {
       text: stringifyPath(path), sampler, samples, speeds, waypointAt: at, frameCameras, key: this.#key(),

@@ -59,8 +59,7 @@ export function makeHelp(t, onClose) {
     });
     list.append(term, make("dd", "", t(/** @type {string} */ (meaning))));
   }
-  const close = button({ icon: "close", label: t("keep"), onClick: onClose });
-  close.setAttribute("aria-label", "✕");
+  const close = button({ icon: "close", label: t("close"), onClick: onClose });
   element.append(close, make("h3", "", t("help")), list);
   return element;
 }

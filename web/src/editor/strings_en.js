@@ -43,6 +43,7 @@ export const EN = {
   leave_full_window: "Back into the node",
   away: "The camera path is being edited in the full window.",
   help: "Mouse and keys",
+  close: "Close",
   run: "Run this node",
   play: "Play",
   pause: "Pause",

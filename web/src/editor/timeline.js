@@ -153,8 +153,8 @@ export class Timeline {
       return;
     }
     const x = (time) => EDGE + time * (width - 2 * EDGE);
-    this.#drawSpeed(ctx, x, height);
-    this.#drawFrames(ctx, x, height);
+    this.#drawSpeed(ctx, x);
+    this.#drawFrames(ctx, x);
     const at = session.shape.waypointAt;
     at.forEach((progress, i) => drawDiamond(ctx, x(this.#timeOf(progress)), 27, i === session.selected ? 7 : 5.5, i === session.selected ? COLOURS.selected : "#dfe6f0"));
     const head = x(this.#timeOf(session.progress));
@@ -168,7 +168,7 @@ export class Timeline {
     this.#say();
   }
 
-  #drawSpeed(ctx, x, height) {
+  #drawSpeed(ctx, x) {
     const { samples, speeds, meanSpeed } = this.session.shape;
     ctx.beginPath();
     ctx.roundRect(x(0) - 4, 17, x(1) - x(0) + 8, 20, 5);

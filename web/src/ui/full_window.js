@@ -14,8 +14,7 @@ export function openFullWindow(view, { label, awayText, onClose }) {
   const home = view.parentElement;
   const away = make("div", "ws-away", awayText);
   const overlay = make("div", "ws-full-window");
-  overlay.setAttribute("role", "dialog");
-  overlay.setAttribute("aria-modal", "true");
+  overlay.setAttribute("role", "dialog"); // not aria-modal: ComfyUI would stop undoing while it is open
   overlay.setAttribute("aria-label", label);
   view.replaceWith(away);
   overlay.append(view);

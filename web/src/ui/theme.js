@@ -25,21 +25,21 @@ const STYLE = `
 .ws-stage { position: relative; flex: 1; min-width: 0; overflow: hidden; touch-action: none;
   background: radial-gradient(ellipse at 50% 35%, #2d323b, #15171c 85%); }
 .ws-view-canvas { position: absolute; inset: 0; width: 100%; height: 100%; display: block; touch-action: none; }
-.ws-panel { width: 208px; flex: none; overflow: auto; padding: 6px 10px 10px; background: var(--ws-surface); border-left: 1px solid var(--ws-border);
+.ws-view [hidden] { display: none !important; }
+.ws-panel { width: 264px; flex: none; overflow: auto; padding: 6px 10px 10px; background: var(--ws-surface); border-left: 1px solid var(--ws-border);
   scrollbar-width: thin; }
-.ws-panel[hidden] { display: none; }
 .ws-section { margin: 0; padding: 0; border: 0; min-width: 0; }
 .ws-section + .ws-section { margin-top: 8px; padding-top: 8px; border-top: 1px solid var(--ws-border); }
 .ws-section > legend, .ws-heading { padding: 0; margin-bottom: 5px; font-weight: 600; float: left; width: 100%; }
 .ws-section > * { clear: both; }
 .ws-row { display: flex; align-items: center; gap: 5px; min-height: 24px; margin-top: 3px; }
-.ws-row > .ws-name { flex: 1; min-width: 54px; color: var(--ws-muted); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.ws-row > .ws-triple { display: flex; gap: 3px; flex: none; width: 136px; }
-.ws-view input[type="text"], .ws-view select { width: 100%; min-width: 0; height: 22px; padding: 0 5px; border: 1px solid transparent; border-radius: 5px;
+.ws-row > .ws-name { flex: 1; min-width: 0; color: var(--ws-muted); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.ws-row > .ws-triple { display: flex; gap: 3px; flex: none; width: 162px; }
+.ws-view input[type="text"], .ws-view select { width: 100%; min-width: 0; height: 22px; padding: 0 4px; border: 1px solid transparent; border-radius: 5px;
   background: var(--ws-field); color: var(--ws-text); font: inherit; font-variant-numeric: tabular-nums; }
 .ws-view input[type="text"]:hover, .ws-view select:hover { border-color: var(--ws-border); }
 .ws-view input[aria-invalid="true"] { border-color: #ff5a4f; }
-.ws-row > .ws-field { width: 136px; flex: none; display: flex; align-items: center; gap: 4px; }
+.ws-row > .ws-field { width: 162px; flex: none; display: flex; align-items: center; gap: 4px; }
 .ws-row > .ws-field > .ws-unit { color: var(--ws-muted); flex: none; }
 .ws-check { display: flex; align-items: center; gap: 7px; min-height: 24px; margin-top: 3px; cursor: pointer; }
 .ws-check input { accent-color: var(--ws-accent); margin: 0; }
@@ -76,7 +76,7 @@ const STYLE = `
 .ws-full-window > .ws-view { border-radius: 10px; }
 .ws-away { display: flex; align-items: center; justify-content: center; width: 100%; height: 100%; color: var(--descrip-text, #999);
   background: var(--comfy-input-bg, #222); border-radius: 8px; font: 12px system-ui, sans-serif; }
-@container (max-width: 430px) { .ws-panel { position: absolute; right: 0; top: 0; bottom: 0; z-index: 3; } .ws-optional { display: none; } }
+@container (max-width: 520px) { .ws-panel { position: absolute; right: 0; top: 0; bottom: 0; z-index: 3; } .ws-optional { display: none; } }
 `;
 
 /** Put the style into the page once. */

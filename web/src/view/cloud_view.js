@@ -10,7 +10,7 @@
 import { attachOrbitControls, OrbitView } from "./orbit_view.js";
 import { intoCamera } from "./matrices.js";
 import { sharedRenderer } from "./point_renderer.js";
-import { unproject } from "./projection.js";
+import { project, unproject } from "./projection.js";
 
 const MOST_PIXELS = 2560;
 const PICK_PIXELS = 7;
@@ -20,7 +20,8 @@ export class CloudView {
    * @param {HTMLElement} parent gets the canvas
    * @param {object} options
    * @param {(ctx: CanvasRenderingContext2D, camera: Camera) => void} options.onPaint draw on top, in layout pixels
-   * @param {() => Partial<import("./point_renderer.js").Picture>} [options.look] mode, sizes, hidden clips, lines
+   * @param {(grow: number) => Partial<import("./point_renderer.js").Picture>} [options.look] mode, sizes, hidden clips,
+   *   lines; told how many canvas pixels a layout pixel has
    * @param {() => { aspect: number, share: number }} [options.gate] what the field of view is measured across
    * @param {(kind: string) => void} [options.onMove] the viewpoint was moved by the pointer
    * @param {object} [options.pointer] onPress, onHover, onClick, isFixed of `attachOrbitControls`
@@ -97,7 +98,7 @@ export class CloudView {
     const camera = this.camera();
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, pixelWidth, pixelHeight);
-    const look = this.options.look?.() ?? {};
+    const look = this.options.look?.(grow) ?? {};
     this.copyPicture(context, camera, { x: 0, y: 0, width: pixelWidth, height: pixelHeight }, {
       pointPixels: 1.6 * grow,
       pointWorld: 0.004 * this.orbit.unit,
@@ -161,6 +162,14 @@ export class CloudView {
       if (off < PICK_PIXELS && score < bestScore) [best, bestScore] = [i, score];
     }
     return best;
+  }
+
+  /** Where a world point shows on the page. @param {number[]} point @returns {{ x: number, y: number }} client pixels */
+  clientOf(point) {
+    const { x, y } = project(this.camera(), point);
+    const box = this.canvas.getBoundingClientRect();
+    const grow = box.width / this.canvas.clientWidth;
+    return { x: box.left + x * grow, y: box.top + y * grow };
   }
 
   /** World point under a position at the pivot's depth. @param {number} x @param {number} y */

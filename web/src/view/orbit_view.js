@@ -161,7 +161,10 @@ export function attachOrbitControls(element, orbit, options) {
     event.stopPropagation();
     const isCancelled = event.type !== "pointerup";
     if (held.drag) held.drag.end?.(event, isCancelled || !held.moved);
-    if (!held.moved && !isCancelled && event.button === 0) options.onClick?.(...place(event), event);
+    if (!held.moved && !isCancelled && event.button === 0) {
+      const [x, y] = place(event);
+      options.onClick?.(x, y, event);
+    }
   };
   element.addEventListener("pointerup", end);
   element.addEventListener("pointercancel", end);
