@@ -276,6 +276,8 @@ def read_embeddings(null_context: Path | None, text: Path | None, image: Path | 
         if key in found:
             check_shape(key, found[key], (1, "n", 4096), "Use UMT5-XXL's last hidden state.")
     if "image_embeds" in found:
+        if found["image_embeds"].shape[:2] == (1, 1):  # the small models' null context: all tokens are alike
+            found["image_embeds"] = found["image_embeds"].expand(1, 257, -1)
         check_shape("image_embeds", found["image_embeds"], (1, 257, 1280), "Use CLIP-H's penultimate state.")
     return Embeddings(found.get("text_embeds"), found.get("negative_embeds"), found.get("image_embeds"))
 
