@@ -10,6 +10,12 @@ from ..stage import Stage
 
 STAGES: dict[str, tuple[str, str]] = {
     "vae": ("vae", "VAEStage"),
+    "backbone": ("backbone", "BackboneStage"),
+    "control": ("control", "ControlStage"),
+    "adapters": ("adapters", "AdapterStage"),
+    "memory": ("memory", "MemoryStage"),
+    "joint": ("joint", "JointStage"),
+    "distil": ("distil", "DistilStage"),
 }
 
 

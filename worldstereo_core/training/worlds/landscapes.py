@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .atlas import Atlas, Sky  # noqa: F401
+from .atlas import Atlas
 from .chance import Chance
+from .daylight import daylight
 from .pictures import facade
-from .shapes import BALL, BOX, CYLINDER, Shapes
+from .shapes import Shapes
 from .stage import Stage, house, tree
-from .streets import daylight
 from .terrain import Terrain, cast_light
 from .tiles import TILE, clouds, concrete, mix, rubble, smooth
+from .units import BALL, BOX, CYLINDER
 from .world import World
 
 GRID, EXTENT = 256, 90.0
@@ -59,7 +60,9 @@ def _heights(chance: Chance) -> Tensor:
     fine = clouds(chance, 16, 3, 0.5, GRID)
     axis = torch.linspace(-1, 1, GRID)
     away = (axis[:, None].square() + axis[None].square()).sqrt()
-    mountains = smooth(0.35, 1.1, away) * chance.uniform(4, 30) * (0.6 + clouds(chance, 4, 4, 0.5, GRID)).clamp(min=0)
+    mountains = (
+        smooth(0.35, 1.1, away) * chance.uniform(4, 30) * (0.6 + clouds(chance, 4, 4, 0.5, GRID)).clamp(min=0)
+    )
     heights = relief * rolling + 0.5 * fine + mountains
     return heights - heights[GRID // 2, GRID // 2]
 
@@ -118,4 +121,6 @@ def _grow(stage: Stage, ground: Terrain) -> None:
             house(stage, (place[0], place[1] + 0.6, place[2]), size, chance.angle(), facade)
         else:
             stage.add(CYLINDER, place, (0.25, chance.uniform(1, 2), 0.25), stage.paint(concrete, 2))
-            stage.add(BOX, (place[0], place[1] - 1, place[2]), (0.6, 0.5, 0.1), stage.paint(rubble, 2), tile=0)
+            stage.add(
+                BOX, (place[0], place[1] - 1, place[2]), (0.6, 0.5, 0.1), stage.paint(rubble, 2), tile=0
+            )

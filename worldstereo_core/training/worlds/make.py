@@ -29,9 +29,13 @@ def make_world(seed: int, kind: str | None = None) -> World:
     Raises: WorldStereoError for another kind or a negative seed.
     """
     if seed < 0:
-        raise WorldStereoError(f"seed: got {seed}, expected 0 or more. Give a whole number that is not negative.")
+        raise WorldStereoError(
+            f"seed: got {seed}, expected 0 or more. Give a whole number that is not negative."
+        )
     if kind is None:
         kind = KINDS[seed % len(KINDS)]
     if kind not in MAKERS:
-        raise WorldStereoError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}. Choose one of these.")
+        raise WorldStereoError(
+            f"kind: got {kind!r}, expected one of {', '.join(KINDS)}. Choose one of these."
+        )
     return MAKERS[kind](Chance(0).fork(f"{kind}/{seed}"), seed)

@@ -54,7 +54,9 @@ def _hills(chance: Chance, u: Tensor, v: Tensor) -> Tensor:
     colour = mix(colour, chance.colour(hue=(0.08, 0.15), value=(0.9, 1.0)), sun.float())
     for layer in range(3):
         height = 0.45 + 0.14 * layer + 0.12 * noise(chance, 4 << layer)[:1]
-        colour = mix(colour, chance.colour(value=(0.6 - 0.2 * layer, 0.7 - 0.2 * layer)), (v > height).float())
+        colour = mix(
+            colour, chance.colour(value=(0.6 - 0.2 * layer, 0.7 - 0.2 * layer)), (v > height).float()
+        )
     return colour
 
 
@@ -123,7 +125,9 @@ def door(chance: Chance) -> Tensor:
 def window(chance: Chance) -> Tensor:
     """A view outside behind bars; meant to glow."""
     u, v = grid()
-    sky = mix(chance.colour(hue=(0.52, 0.65), saturation=(0.2, 0.6), value=(0.6, 0.95)), torch.ones(3) * 0.9, v)
+    sky = mix(
+        chance.colour(hue=(0.52, 0.65), saturation=(0.2, 0.6), value=(0.6, 0.95)), torch.ones(3) * 0.9, v
+    )
     sky = lit(sky, 1 + 0.2 * clouds(chance, 2, 4))
     hill = v > 0.68 + 0.08 * noise(chance, 8)[:1]
     colour = mix(sky, chance.colour(hue=(0.2, 0.4), value=(0.25, 0.6)), hill.float())

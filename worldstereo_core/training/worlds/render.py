@@ -9,16 +9,13 @@ from torch import Tensor
 
 from ...checks import check_shape
 from ...geometry.cameras import pixel_grid
-from .shapes import FAR, Shapes, nearest
-from .shells import Surface
+from .casting import Hit, cast, openness, shadow
 from .world import Light, World
 
-SHADOW_GAP = 2e-3  # metres a shadow ray starts before its surface
-CONTACT = 0.3  # metres within which a neighbouring surface keeps ambient light away
-EDGE_CONTRAST = 0.06
-# Three more places inside a pixel for those on edges, the corners of a turned triangle around the centre.
-EDGE_SAMPLES = ((-0.31, -0.17), (0.30, -0.20), (0.02, 0.34))
-FIRST_THING = 10  # instance numbers below belong to sky and shell
+TILE_SIDE = 32
+EDGE_CONTRAST = 0.12
+# Two more places inside a pixel for those on edges, on both sides of its centre.
+EDGE_SAMPLES = ((-0.28, -0.17), (0.28, 0.17))
 GAMMA = 1 / 2.2
 
 
@@ -39,17 +36,6 @@ class Frames:
     instance: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class _Cast:
-    """What N rays of one camera hit: parameter (= camera z), solid (len(shapes) = shell), point, surface."""
-
-    time: Tensor
-    points: Tensor
-    surface: Surface
-    glow: Tensor
-    sky: Tensor
-
-
 def render_world(
     world: World, w2c: Tensor, K: Tensor, height: int, width: int, *, smooth_edges: bool = True
 ) -> Frames:
@@ -57,7 +43,7 @@ def render_world(
 
     Args:
         w2c: [T, 4, 4]. K: [T, 3, 3] or [3, 3], pixels of a height x width image.
-        smooth_edges: cast four rays in pixels that differ from a neighbour; depth, normals and instances are
+        smooth_edges: cast three rays in pixels that differ from a neighbour; depth, normals and instances are
             always those of the centre.
 
     Convention: OpenCV axes, half-pixel centres.
@@ -75,30 +61,37 @@ def render_world(
 def _draw(
     world: World, w2c: Tensor, K: Tensor, height: int, width: int, smooth_edges: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    shapes = world.shapes
-    if len(shapes):
-        shapes = shapes.select(shapes.seen_by(w2c, K, height, width))
+    order = _tiled(height, width, w2c.device)
     to_world = w2c[:3, :3].T
     origin = -(to_world @ w2c[:3, 3:])
     rays = to_world @ torch.linalg.inv(K)  # of homogeneous pixels: camera z is 1 along them
     pixel = 1 / float(K[0, 0])
-    xy = pixel_grid(height, width, device=w2c.device).reshape(-1, 2)
-    colour, hit = _sample(world, shapes, origin, _through(rays, xy), pixel)
+    xy = pixel_grid(height, width, device=w2c.device).reshape(-1, 2)[order]
+    colour, hit = _sample(world, origin, _through(rays, xy), pixel)
     tone = _display(colour * world.exposure)
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order), device=order.device)
+    thing = hit.surface.thing * (~hit.sky)
     if smooth_edges:
-        thing = hit.surface.thing * (~hit.sky)
-        on_edge = _edges(tone.view(3, height, width), thing.view(height, width)).flatten().nonzero()[:, 0]
+        edges = _edges(tone[:, back].view(3, height, width), thing[back].view(height, width))
+        on_edge = edges.flatten()[order].nonzero()[:, 0]
         if len(on_edge):
-            places = xy[on_edge]
-            more = torch.cat([places + places.new_tensor(shift) for shift in EDGE_SAMPLES])
-            extra, _ = _sample(world, shapes, origin, _through(rays, more), pixel)
-            extra = _display(extra * world.exposure).view(3, len(EDGE_SAMPLES), -1).sum(1)
+            # One pixel's rays side by side, so that neighbours stay neighbours.
+            more = (xy[on_edge, None] + xy.new_tensor(EDGE_SAMPLES)).reshape(-1, 2)
+            extra, _ = _sample(world, origin, _through(rays, more), pixel)
+            extra = _display(extra * world.exposure).view(3, -1, len(EDGE_SAMPLES)).sum(2)
             tone[:, on_edge] = (tone[:, on_edge] + extra) / (1 + len(EDGE_SAMPLES))
     seen = (~hit.sky).float()
-    depth = (hit.time * seen).view(height, width)
-    normal = (hit.surface.normal * seen).view(3, height, width)
-    instance = (hit.surface.thing * (~hit.sky)).view(height, width)
-    return tone.view(3, height, width), depth, normal, instance
+    maps = torch.cat([tone, (hit.time * seen)[None], hit.surface.normal * seen])[:, back]
+    maps = maps.view(-1, height, width)
+    return maps[:3], maps[3], maps[4:], thing[back].view(height, width)
+
+
+def _tiled(height: int, width: int, device: torch.device) -> Tensor:
+    """[H * W] pixel numbers in the order of square tiles, so that a run of rays is a narrow bundle."""
+    number = torch.arange(height * width, device=device).view(height, width)
+    row, column = number // width // TILE_SIDE, number % width // TILE_SIDE
+    return (row * width + column).flatten().argsort(stable=True)
 
 
 def _through(rays: Tensor, xy: Tensor) -> Tensor:
@@ -118,11 +111,9 @@ def _edges(picture: Tensor, thing: Tensor) -> Tensor:
     return mask
 
 
-def _sample(
-    world: World, shapes: Shapes, origin: Tensor, direction: Tensor, pixel: float
-) -> tuple[Tensor, _Cast]:
+def _sample(world: World, origin: Tensor, direction: Tensor, pixel: float) -> tuple[Tensor, Hit]:
     """Linear colours [3, N] along rays from one origin, and what they hit."""
-    hit = _cast(world, shapes, origin, direction)
+    hit = cast(world, origin, direction)
     surface = hit.surface
     length = direction.square().sum(0).sqrt()
     facing = (surface.normal * direction).sum(0).abs() / length
@@ -140,74 +131,19 @@ def _sample(
     return colour, hit
 
 
-def _cast(world: World, shapes: Shapes, origin: Tensor, direction: Tensor) -> _Cast:
-    shell_time = world.shell.enter(origin, direction)
-    num_rays = direction.shape[1]
-    if not len(shapes):
-        points = origin + direction * shell_time.clamp(max=1e4)
-        surface = world.shell.surface(points)
-        return _Cast(shell_time, points, surface, torch.zeros(num_rays).to(points), shell_time >= FAR)
-    unit_origin, unit_direction = shapes.into_unit(origin), shapes.turned(direction)
-    time, index = nearest(shapes.enter(unit_origin, unit_direction))
-    on_shape = time < shell_time
-    time = torch.minimum(time, shell_time)
-    points = origin + direction * time.clamp(max=1e4)
-    surface = world.shell.surface(points)
-    glow = torch.zeros_like(time)
-    rays = on_shape.nonzero()[:, 0]
-    if len(rays):
-        index, surface = index[rays], _over(surface, rays, shapes, index[rays], points[:, rays])
-        glow[rays] = shapes.glow.index_select(0, index)
-    return _Cast(time, points, surface, glow, time >= FAR)
-
-
-def _over(surface: Surface, rays: Tensor, shapes: Shapes, index: Tensor, points: Tensor) -> Surface:
-    """The shell's surfaces with those of solids in their place."""
-    normal, local = shapes.facing(index, points)
-    half = shapes.half.index_select(0, index).T
-    tile_size = shapes.tile.index_select(0, index)
-    fits = (tile_size <= 0).float()
-    # Texture axes: x and z on what faces up or down, else y and the horizontal axis that lies flatter.
-    lies = half * local
-    steep = (normal[1].abs() < 0.7).float()
-    turned = (shapes.to_unit.reshape(-1, 9).index_select(0, index).T.reshape(3, 3, -1) * normal).sum(1) * half
-    across = (turned[0].abs() > turned[2].abs()).float() * steep
-    u = torch.lerp(lies[0], lies[2], across)
-    v = torch.lerp(lies[2], lies[1], steep)
-    width, height = torch.lerp(half[0], half[2], across), torch.lerp(half[2], half[1], steep)
-    scale = torch.lerp(tile_size, 2 * width, fits)
-    u = u / scale + 0.5 * fits
-    v = torch.lerp(v / scale, v / (2 * height) + 0.5, fits)
-    tile = torch.where(steep > 0, shapes.side.index_select(0, index), shapes.top.index_select(0, index))
-    tint, light = surface.tint, surface.light
-    if tint is not None:
-        tint = tint.clone()
-        tint[:, rays] = 1
-    if light is not None:
-        light = light.clone()
-        light[rays] = 1
-    parts = (surface.normal, surface.tile, surface.u, surface.v, surface.scale, surface.thing)
-    normal_all, tile_all, u_all, v_all, scale_all, thing_all = (part.clone() for part in parts)
-    normal_all[:, rays] = normal
-    tile_all[rays], u_all[rays], v_all[rays], scale_all[rays] = tile, u, v, scale
-    thing_all[rays] = FIRST_THING + shapes.thing.index_select(0, index)
-    return Surface(normal_all, tile_all, u_all, v_all, scale_all, thing_all, tint, light)
-
-
-def _light(world: World, hit: _Cast) -> Tensor:
+def _light(world: World, hit: Hit) -> Tensor:
     """Light [3, N] that reaches the points: ambient from above and below, lamps and sun with shadows."""
     normal, points = hit.surface.normal, hit.points
     up = 0.5 - 0.5 * normal[1]
     total = torch.lerp(world.ambient[1, :, None], world.ambient[0, :, None], up)
-    away = points + normal * CONTACT
-    openness = (world.clearance(away.T) / CONTACT).clamp(0, 1)
-    total = total * (0.35 + 0.65 * openness)
+    total = total * (0.35 + 0.65 * openness(world, points, normal))
     for light in world.lights:
-        total = total + _one_light(world, light, points, normal)
+        total = total + light.colour[:, None] * _one_light(world, light, points, normal, hit.sky)
     return total if hit.surface.light is None else total * hit.surface.light
 
 
-def _one_light(world: World, light: Light, points: Tensor, normal: Tensor) -> Tensor:
+def _one_light(world: World, light: Light, points: Tensor, normal: Tensor, sky: Tensor) -> Tensor:
+    """How much of a light arrives, [N]."""
     place = light.place[:, None]
     if light.is_sun:
         strength = (normal * place).sum(0).clamp(min=0)
@@ -215,21 +151,13 @@ def _one_light(world: World, light: Light, points: Tensor, normal: Tensor) -> Te
         way = place - points
         square = way.square().sum(0)
         strength = (way * normal).sum(0).clamp(min=0) * square.rsqrt() / (square + 0.3)
-    if light.casts and len(world.shapes):
-        strength = strength * (1 - _shadow(world.shapes, light, points, normal))
-    return light.colour[:, None] * strength
-
-
-def _shadow(shapes: Shapes, light: Light, points: Tensor, normal: Tensor) -> Tensor:
-    """[N] 1 where a solid stands between the points and the light."""
-    start = points + normal * SHADOW_GAP
-    place = light.place[:, None]
-    if light.is_sun:
-        time = shapes.enter(shapes.into_unit(start), shapes.turned(place)).amin(0)
-        return (time < FAR / 2).float()
-    # From the lamp outwards: its origin is the same for all rays.
-    time = shapes.enter(shapes.into_unit(place), shapes.turned(start - place)).amin(0)
-    return (time < 1).float()
+    if light.casts:
+        # Most of what faces away or is sky needs no ray.
+        facing = ((strength > 0) & ~sky).nonzero()[:, 0]
+        if len(facing):
+            dark = shadow(world.shapes, light, points[:, facing], normal[:, facing])
+            strength = strength.index_put((facing,), strength[facing] * (1 - dark))
+    return strength
 
 
 def _display(linear: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rooms: walls with pictures and windows, furniture along them and in the middle, partitions with doorways."""
+"""Rooms: walls with pictures and windows, furniture, partitions with doorways."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from .atlas import Atlas, Sky
 from .chance import Chance
 from .pictures import books, door, painting, rug, window
-from .shapes import BALL, BOX, CYLINDER, Shapes
+from .shapes import Shapes
 from .shells import Room
 from .stage import Stage, chair, ornament, plant, sofa, table, turned
 from .tiles import FLOORS, FURNITURE, WALLS, boards, plaster, ramp
+from .units import BALL, BOX, CYLINDER
 from .world import Light, World
 
 
@@ -49,7 +50,7 @@ def make_room(chance: Chance, seed: int) -> World:
         lights=tuple(lights),
         ambient=ambient,
         haze=torch.tensor([0.0, 0.0, 0.0, 1e9]),
-        exposure=chance.uniform(0.85, 1.3),
+        exposure=chance.uniform(1.1, 1.7),
         low=low + 0.4,
         high=high - torch.tensor([0.4, 0.6, 0.4]),
         eye=chance.uniform(1.2, 1.7),
@@ -61,7 +62,7 @@ def _rug(stage: Stage, width: float, depth: float) -> None:
     if chance.happens(0.7):
         place = (chance.uniform(-0.15, 0.15) * width, 0.0, chance.uniform(-0.15, 0.15) * depth)
         size = (chance.uniform(0.3, 0.5) * width, 0.015, chance.uniform(0.25, 0.45) * depth)
-        stage.add(BOX, place, size, stage.paint(rug, 0), tile=0)
+        stage.add(BOX, place, size, stage.paint(rug, 0), tile=0, casts=False)
 
 
 def _partition(stage: Stage, width: float, depth: float, height: float, paint: int) -> None:
@@ -104,21 +105,29 @@ def _wall_things(stage: Stage, side: int, width: float, depth: float, height: fl
         at += span + chance.uniform(0.1, 0.9)
 
 
-def _wall_thing(stage: Stage, place: tuple[float, float, float], yaw: float, span: float, height: float) -> None:
+def _wall_thing(
+    stage: Stage, place: tuple[float, float, float], yaw: float, span: float, height: float
+) -> None:
     chance = stage.chance
-    choice = chance.choose(("shelf", "cabinet", "sofa", "picture", "picture", "window", "door", "plant", "nothing"))
+    choice = chance.choose(
+        ("shelf", "cabinet", "sofa", "picture", "picture", "window", "door", "plant", "nothing")
+    )
     standing = turned(place, yaw, 0, 0.35)
     if choice in ("shelf", "cabinet", "sofa", "plant") and not stage.is_free(standing[0], standing[2], 0.45):
         choice = "picture"
     if choice == "shelf":
         size = (span * 0.9, min(chance.uniform(1.4, 2.2), height - 0.3), 0.32)
-        stage.add(BOX, turned(place, yaw, 0, 0.17), size, stage.paint(books, chance.integer(0, 1)), yaw=yaw, tile=0)
+        stage.add(
+            BOX, turned(place, yaw, 0, 0.17), size, stage.paint(books, chance.integer(0, 1)), yaw=yaw, tile=0
+        )
     elif choice == "cabinet":
         tall = chance.uniform(0.5, 1.1)
         size = (span * 0.9, tall, 0.45)
         side, top = stage.paint(chance.choose((door, boards)), chance.integer(0, 2)), stage.paint(boards, 0)
         stage.add(BOX, turned(place, yaw, 0, 0.24), size, side, top, yaw=yaw, tile=0)
-        ornament(stage, turned(place, yaw, chance.uniform(-0.3, 0.3) * span, 0.24, tall), chance.uniform(0.2, 0.4))
+        ornament(
+            stage, turned(place, yaw, chance.uniform(-0.3, 0.3) * span, 0.24, tall), chance.uniform(0.2, 0.4)
+        )
     elif choice == "sofa":
         sofa(stage, turned(place, yaw, 0, 0.5), yaw)
     elif choice == "plant":
@@ -127,17 +136,31 @@ def _wall_thing(stage: Stage, place: tuple[float, float, float], yaw: float, spa
         size = (chance.uniform(0.5, 0.95) * span, chance.uniform(0.4, 0.9), 0.04)
         lift = chance.uniform(1.1, 1.4)
         stage.add(
-            BOX, turned(place, yaw, 0, 0.02, lift), size, stage.paint(painting, chance.integer(0, 5)), yaw=yaw, tile=0
+            BOX,
+            turned(place, yaw, 0, 0.02, lift),
+            size,
+            stage.paint(painting, chance.integer(0, 5)),
+            yaw=yaw,
+            tile=0,
+            casts=False,
         )
     elif choice == "window":
         size = (span * 0.85, chance.uniform(0.9, 1.3), 0.06)
         stage.add(
             BOX, turned(place, yaw, 0, 0.03, 0.9), size, stage.paint(window, chance.integer(0, 1)),
-            yaw=yaw, tile=0, glow=0.85,
+            yaw=yaw, tile=0, glow=0.85, casts=False,
         )  # fmt: skip
     elif choice == "door":
         size = (0.95, 2.05, 0.07)
-        stage.add(BOX, turned(place, yaw, 0, 0.03), size, stage.paint(door, chance.integer(0, 2)), yaw=yaw, tile=0)
+        stage.add(
+            BOX,
+            turned(place, yaw, 0, 0.03),
+            size,
+            stage.paint(door, chance.integer(0, 2)),
+            yaw=yaw,
+            tile=0,
+            casts=False,
+        )
     if choice in ("shelf", "cabinet", "sofa", "plant"):
         stage.taken.append((standing[0], standing[2], 0.55))
 
@@ -162,7 +185,9 @@ def _middle(stage: Stage, width: float, depth: float) -> None:
         choice = chance.choose(("crate", "ball", "column", "plant"))
         paint = stage.any_paint(FURNITURE, 3)
         if choice == "crate":
-            stage.add(BOX, place, (size, size * chance.uniform(0.6, 1.3), size), paint, yaw=chance.angle(), tile=0)
+            stage.add(
+                BOX, place, (size, size * chance.uniform(0.6, 1.3), size), paint, yaw=chance.angle(), tile=0
+            )
         elif choice == "ball":
             stage.add(BALL, place, (size, size, size), paint, tile=0.8)
         elif choice == "column":
@@ -178,7 +203,7 @@ def _lights(chance: Chance, stage: Stage, width: float, depth: float, height: fl
     tint = chance.colour(hue=(0.04, 0.16), saturation=(0.02, 0.4), value=(0.9, 1.0))
     x, z = chance.uniform(-0.2, 0.2) * width, chance.uniform(-0.2, 0.2) * depth
     shade = stage.paint(ramp, 7)
-    stage.add(CYLINDER, (x, -height + 0.2, z), (0.45, 0.12, 0.45), shade, glow=0.9, tile=0.5)
+    stage.add(CYLINDER, (x, -height + 0.2, z), (0.45, 0.12, 0.45), shade, glow=0.9, tile=0.5, casts=False)
     area = width * depth
     lamps = [Light(torch.tensor([x, -height + 0.3, z]), tint * area * chance.uniform(0.05, 0.09))]
     cold = chance.colour(hue=(0.5, 0.7), saturation=(0.0, 0.4), value=(0.8, 1.0))

@@ -1,9 +1,4 @@
-"""Convex solids in one table: where rays enter them, how far points are from them, which way they face.
-
-Each solid is a unit one moved, turned about the vertical and stretched: box [-1, 1]³, ball of radius 1,
-upright cylinder, cone (apex up, at y = -1) and gable (ridge along x at y = -1, base at y = 1). Rays are taken
-into the unit frame without being normalised, so the parameter along the ray stays what it is in the world.
-"""
+"""The solids of a world: their shapes, textures and instances, and which way their surfaces face."""
 
 from __future__ import annotations
 
@@ -14,11 +9,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-BOX, BALL, CYLINDER, CONE, GABLE = range(5)
-NUM_KINDS = 5
-FAR = 1e8  # beyond every scene; finite, so that arithmetic on misses stays arithmetic
-MISS = 1e12
-EPSILON = 1e-4
+from .units import NUM_KINDS, Units
+
 # Low bits of a distance that carry the solid's number while the nearest one is searched.
 INDEX_BITS = 7
 MAX_SHAPES = 1 << INDEX_BITS
@@ -36,6 +28,7 @@ class Solid:
         tile: metres that one texture tile covers; 0 fits one tile to each face.
         glow: share of the texture that shines by itself.
         thing: solids with one number are one instance.
+        casts: whether it throws shadows and darkens corners; flat things on walls and floors do not.
     """
 
     kind: int
@@ -47,6 +40,7 @@ class Solid:
     tile: float = 1.0
     glow: float = 0.0
     thing: int = 0
+    casts: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +48,27 @@ class Shapes:
     """P solids, sorted by kind.
 
     Attributes:
-        kind: [P] int64. to_unit: [P, 3, 3], from world offsets to the unit frame. center, half: [P, 3].
+        units: their unit frames; casting: of those alone that throw shadows.
+        kind: [P] int64, and kinds: [P, NUM_KINDS] with a 1 for each one's own.
+        center: [P, 3] and reach: [P], a ball around each. half: [P, 3] and extent: [P, 3], along its own axes
+            and along the world's. casts: [P] bool.
         side, top, thing: [P] int64. tile, glow: [P].
-        counts: how many there are of each kind.
     """
 
+    units: Units
+    casting: Units
     kind: Tensor
-    to_unit: Tensor
+    kinds: Tensor
     center: Tensor
+    reach: Tensor
     half: Tensor
+    extent: Tensor
+    casts: Tensor
     side: Tensor
     top: Tensor
     tile: Tensor
     glow: Tensor
     thing: Tensor
-    counts: tuple[int, ...]
 
     @classmethod
     def of(cls, solids: Sequence[Solid]) -> Shapes:
@@ -76,109 +76,88 @@ class Shapes:
         if len(solids) > MAX_SHAPES:
             raise ValueError(f"a world holds at most {MAX_SHAPES} solids, got {len(solids)}")
         half = torch.tensor([solid.half for solid in solids]).reshape(-1, 3)
+        center = torch.tensor([solid.center for solid in solids]).reshape(-1, 3)
         turn = torch.zeros(len(solids), 3, 3)
         for number, solid in enumerate(solids):
             cosine, sine = math.cos(solid.yaw), math.sin(solid.yaw)
             turn[number] = torch.tensor([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])
+        to_unit = turn / half[:, :, None]
+        kind = torch.tensor([solid.kind for solid in solids], dtype=torch.int64)
+        kinds = (kind[:, None] == torch.arange(NUM_KINDS)).float()
+        units = Units(
+            to_unit.permute(1, 0, 2).contiguous(),
+            -(to_unit @ center[..., None]).permute(1, 0, 2).contiguous(),
+            half.T[..., None].contiguous(),
+            tuple(kinds.sum(0).int().tolist()),
+        )
+        casts = torch.tensor([solid.casts for solid in solids], dtype=torch.bool)
+        throwing = casts.nonzero()[:, 0]
         return cls(
-            kind=torch.tensor([solid.kind for solid in solids], dtype=torch.int64),
-            to_unit=turn / half[:, :, None],
-            center=torch.tensor([solid.center for solid in solids]).reshape(-1, 3),
+            units=units,
+            casting=units.take(throwing, tuple(kinds[throwing].sum(0).int().tolist())),
+            kind=kind,
+            kinds=kinds,
+            center=center,
+            reach=half.norm(dim=-1),
             half=half,
+            extent=(turn.mT.abs() @ half[..., None])[..., 0],
+            casts=casts,
             side=torch.tensor([solid.side for solid in solids], dtype=torch.int64),
             top=torch.tensor([solid.top for solid in solids], dtype=torch.int64),
             tile=torch.tensor([solid.tile for solid in solids]),
             glow=torch.tensor([solid.glow for solid in solids]),
             thing=torch.tensor([solid.thing for solid in solids], dtype=torch.int64),
-            counts=tuple(sum(solid.kind == kind for solid in solids) for kind in range(NUM_KINDS)),
         )
 
     def __len__(self) -> int:
         return len(self.kind)
 
-    def select(self, keep: Tensor) -> Shapes:
-        """The solids of a [P] bool mask."""
-        ends = torch.tensor((0, *self.counts)).cumsum(0).tolist()
-        host = keep.cpu()
-        counts = tuple(int(host[a:b].sum()) for a, b in zip(ends, ends[1:], strict=False))
-        chosen = {field.name: getattr(self, field.name)[keep] for field in fields(self) if field.name != "counts"}
-        return Shapes(**chosen, counts=counts)
-
     def to(self, device: torch.device | str) -> Shapes:
-        moved = {field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "counts"}
-        return replace(self, **moved)
+        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
-    def seen_by(self, w2c: Tensor, K: Tensor, height: int, width: int) -> Tensor:
-        """[P] bool: whose bounding ball reaches into the view of one camera (w2c [4, 4], K [3, 3])."""
-        center = self.center @ w2c[:3, :3].T + w2c[:3, 3]
-        radius = self.half.norm(dim=-1)
-        edges = K.new_tensor([[0.0, 0.0], [float(width), float(height)]])
-        slope = (edges - K[:2, 2]) / torch.stack([K[0, 0], K[1, 1]])
-        ones = torch.ones_like(slope[:, :1])
-        sides = torch.cat(  # normals that point into the frustum: x - left z, right z - x, and for y alike
-            [
-                torch.cat([ones[:1], ones[:1] * 0, -slope[:1, :1]], 1),
-                torch.cat([-ones[:1], ones[:1] * 0, slope[1:, :1]], 1),
-                torch.cat([ones[:1] * 0, ones[:1], -slope[:1, 1:]], 1),
-                torch.cat([ones[:1] * 0, -ones[:1], slope[1:, 1:]], 1),
-            ]
-        )
-        sides = sides / sides.norm(dim=1, keepdim=True)
-        inside = (center @ sides.T) > -radius[:, None]
-        return inside.all(1) & (center[:, 2] > -radius)
+    def groups(self, chosen: Tensor) -> list[tuple[Units, Tensor]]:
+        """For each row of a [K, P] bool mask its solids and their numbers."""
+        sizes = chosen.sum(1).tolist()
+        counts = (chosen.float() @ self.kinds).int().tolist()
+        numbers = chosen.nonzero()[:, 1].split(sizes)
+        return [
+            (self.units.take(index, tuple(count)), index)
+            for index, count in zip(numbers, counts, strict=True)
+        ]
 
-    def into_unit(self, points: Tensor) -> Tensor:
-        """World points [3, N] in every unit frame, [3, P, N]."""
-        return self.turned(points) - (self.to_unit @ self.center[..., None]).permute(1, 0, 2)
+    def in_cones(self, apex: Tensor, axis: Tensor, spread: Tensor) -> Tensor:
+        """[K, P] bool: whose ball reaches into cones from ``apex`` [3] around unit ``axis`` [K, 3].
 
-    def turned(self, directions: Tensor) -> Tensor:
-        """World directions [3, N] in every unit frame, [3, P, N]."""
-        return (self.to_unit.permute(1, 0, 2).reshape(-1, 3) @ directions).view(3, len(self), -1)
-
-    def enter(self, origin: Tensor, direction: Tensor) -> Tensor:
-        """Where rays enter each solid from outside, [P, N]; huge where they miss.
-
-        Args:
-            origin, direction: [3, P, N] or [3, P, 1] in the unit frames.
+        ``spread``: [K] half angles, radians.
         """
-        parts, begin = [], 0
-        for count, span in zip(self.counts, _SPANS, strict=True):
-            if count:
-                near, far = span(origin[:, begin : begin + count], direction[:, begin : begin + count])
-                # Steps, not torch.where: several times faster on a CPU. Huge where near >= far or behind.
-                late = torch.maximum(near - far, EPSILON - near).clamp_(min=0).mul_(MISS)
-                parts.append(near + late)
-                begin += count
-        return torch.cat(parts).clamp_(EPSILON, FAR)
+        way = self.center - apex
+        length = way.square().sum(1).sqrt().clamp(min=1e-9)
+        angle = torch.acos((axis @ way.T / length).clamp(-1, 1))
+        return (length <= self.reach) | (
+            angle - spread[:, None] <= torch.asin((self.reach / length).clamp(max=1))
+        )
 
-    def distance(self, points: Tensor) -> Tensor:
-        """A lower bound of the way from world points [3, N] to each solid, [P, N]; negative inside."""
-        local = self.into_unit(points)
-        half, begin, parts = self.half.T[..., None], 0, []
-        for kind, count in enumerate(self.counts):
-            if count:
-                chosen = slice(begin, begin + count)
-                part, size = local[:, chosen], half[:, chosen]
-                if kind == BALL:
-                    parts.append((part.square().sum(0).sqrt() - 1) * size.amin(0))
-                elif kind in (CYLINDER, CONE):
-                    round_part = ((part[0].square() + part[2].square()).sqrt() - 1) * torch.minimum(size[0], size[2])
-                    parts.append(torch.maximum(round_part, (part[1].abs() - 1) * size[1]))
-                else:
-                    parts.append(((part.abs() - 1) * size).amax(0))
-                begin += count
-        return torch.cat(parts)
+    def in_boxes(self, low: Tensor, high: Tensor) -> Tensor:
+        """[K, P] bool: whose bounding box meets boxes from ``low`` to ``high`` [K, 3]."""
+        before = self.center - self.extent <= high[:, None]
+        return (before & (self.center + self.extent >= low[:, None])).all(2)
 
-    def facing(self, index: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    def in_beams(self, center: Tensor, radius: Tensor, direction: Tensor) -> Tensor:
+        """[K, P] bool: whose ball meets a ball swept from ``center`` [K, 3] along a unit direction [3]."""
+        way, reach = self.center - center[:, None], self.reach + radius[:, None]
+        along = way @ direction
+        return ((way - along[..., None] * direction).square().sum(2).sqrt() <= reach) & (along >= -reach)
+
+    def facing(self, index: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Outward unit normals of points on solids.
 
         Args:
             index: [N] which solid. points: [3, N] world.
 
         Returns:
-            Normals [3, N] in world axes, and the points in their solid's unit frame, [3, N].
+            Normals [3, N] in world axes, and points and normals as the solid lies: turned, not stretched.
         """
-        to_unit = self.to_unit.reshape(-1, 9).index_select(0, index).T.reshape(3, 3, -1)
+        to_unit = self.units.to_unit.index_select(1, index).permute(0, 2, 1)  # [3 unit, 3 world, N]
         offset = points - self.center.index_select(0, index).T
         local = (to_unit * offset).sum(1)
         kind = self.kind.index_select(0, index)
@@ -200,62 +179,12 @@ class Shapes:
         gable = torch.lerp(gable, cap, (base > torch.maximum(incline, end)).float())
         unit = torch.zeros_like(local)
         for number, normal in enumerate((box, local, cylinder, cone, gable)):
-            if self.counts[number]:
+            if self.units.counts[number]:
                 unit = unit + normal * (kind == number)
         normal = (to_unit * unit[:, None]).sum(0)
-        return normal / normal.square().sum(0).sqrt().clamp(min=1e-12), local
-
-
-def _box_span(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    inverse = (direction + 1e-12).reciprocal_()
-    middle, half = origin * inverse, inverse.abs()
-    return -((middle + half).amin(0)), (half - middle).amin(0)
-
-
-def _ball_span(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    inverse = direction.square().sum(0).reciprocal()
-    middle = (origin * direction).sum(0) * inverse
-    # The foot of the perpendicular keeps the digits that b² - a c loses for small far balls.
-    foot = torch.addcmul(origin, direction, middle, value=-1).square().sum(0)
-    half = ((1 - foot) * inverse).clamp(min=-1)
-    half = half.clamp(min=0).sqrt() + (half.clamp(max=0) * MISS)
-    return -middle - half, half - middle
-
-
-def _cylinder_span(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    near, far = _ball_span(origin[::2] + 0.0, direction[::2] + 1e-12)
-    near_cap, far_cap = _box_span(origin[1:2], direction[1:2])
-    return torch.maximum(near, near_cap), torch.minimum(far, far_cap)
-
-
-def _cone_span(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    along, height = direction[1] / 2, (origin[1] + 1) / 2
-    a = direction[0].square() + direction[2].square() - along.square() + 1e-12
-    b = origin[0] * direction[0] + origin[2] * direction[2] - height * along
-    c = origin[0].square() + origin[2].square() - height.square()
-    square = (b * b - a * c) / (a * a)
-    # A ray steeper than the mantle (a < 0) meets both nappes; the lower one runs to infinity.
-    steep, down, misses = (a < 0).float(), (along > 0).float(), square.clamp(max=0)
-    half, middle = square.clamp(min=0).sqrt() * (1 - 2 * steep), -b / a
-    free = MISS * misses * (1 - steep)
-    near = middle - half - steep * (1 - down) * FAR - free
-    far = middle + half + steep * down * FAR + free
-    near_cap, far_cap = _box_span(origin[1:2], direction[1:2])
-    return torch.maximum(near, near_cap), torch.minimum(far, far_cap)
-
-
-def _gable_span(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    near, far = _box_span(origin[:2], direction[:2])
-    for side in (-2.0, 2.0):
-        rate = side * direction[2] - direction[1] + 1e-12
-        time = (1 - side * origin[2] + origin[1]) / rate
-        leaves = (rate > 0).float()
-        near = torch.maximum(near, time - leaves * MISS)
-        far = torch.minimum(far, time + (1 - leaves) * MISS)
-    return near, far
-
-
-_SPANS = (_box_span, _ball_span, _cylinder_span, _cone_span, _gable_span)
+        normal = normal / normal.square().sum(0).sqrt().clamp(min=1e-12)
+        half = self.half.index_select(0, index).T
+        return normal, local * half, (to_unit * normal).sum(1) * half
 
 
 def nearest(distance: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .shapes import FAR
+from .units import FAR
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class Surface:
         normal: [3, N] unit, world axes, towards the side it is seen from.
         tile: [N] int64 texture. u, v: [N] in tiles. scale: [N] metres per tile.
         tint: [3, N] factor on the texture's colour, or None for 1.
-        light: [N] share of the sun and of the ambient light that the shell itself lets through, or None for 1.
+        light: [N] share of all light that the shell itself lets through, or None for 1.
         thing: [N] int64 instance.
     """
 
@@ -37,7 +37,7 @@ class Shell(Protocol):
     """The background that rays meet where no solid is in the way."""
 
     def enter(self, origin: Tensor, direction: Tensor) -> Tensor:
-        """Ray parameter [N] at the shell from origin [3, 1 or N] along [3, N]; FAR where there is only sky."""
+        """Ray parameter [N] at the shell from origin [3, 1] along [3, N]; FAR where there is only sky."""
         ...
 
     def surface(self, points: Tensor) -> Surface:
@@ -95,7 +95,7 @@ class Room:
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """A plane at height ``level`` (world y) that ends ``reach`` metres away from the ray's start. Instance 1."""
+    """A plane at world y ``level`` that ends ``reach`` metres from the ray's start. Instance 1."""
 
     level: float
     reach: float

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from .chance import Chance
-from .shapes import BALL, BOX, CONE, CYLINDER, GABLE, MAX_SHAPES, Solid
-from .tiles import Painter, bark, boards, cloth, foliage, metal, roof
+from .shapes import MAX_SHAPES, Solid
+from .tiles import FURNITURE, Painter, bark, boards, cloth, foliage, metal, roof
+from .units import BALL, BOX, CONE, CYLINDER, GABLE
 
 Placed = tuple[float, float, float]  # x, y of the ground, z
 
@@ -72,13 +72,25 @@ class Stage:
         tile: float = 1.0,
         glow: float = 0.0,
         thing: int | None = None,
+        casts: bool = True,
     ) -> None:
         """Add a solid of full ``size`` whose BOTTOM middle is at ``center`` (y points down)."""
         x, y, z = center
         half = (size[0] / 2, size[1] / 2, size[2] / 2)
         number = self.thing() if thing is None else thing
         self.solids.append(
-            Solid(kind, (x, y - half[1], z), half, side, side if top is None else top, yaw, tile, glow, number)
+            Solid(
+                kind,
+                (x, y - half[1], z),
+                half,
+                side,
+                side if top is None else top,
+                yaw,
+                tile,
+                glow,
+                number,
+                casts,
+            )
         )
 
 
@@ -103,15 +115,15 @@ def table(stage: Stage, place: Placed, yaw: float) -> float:
         stage.add(CYLINDER, place, (0.16, height - 0.06, 0.16), wood, thing=thing)
         stage.add(CYLINDER, place, (width * 0.5, 0.05, width * 0.5), wood, thing=thing)
     for _ in range(chance.integer(1, 3)):
-        spot = turned(place, yaw, chance.uniform(-0.4, 0.4) * width, chance.uniform(-0.35, 0.35) * depth, height)
+        spot = turned(
+            place, yaw, chance.uniform(-0.4, 0.4) * width, chance.uniform(-0.35, 0.35) * depth, height
+        )
         ornament(stage, spot, chance.uniform(0.12, 0.3))
     return 0.5 * math.hypot(width, depth)
 
 
 def ornament(stage: Stage, place: Placed, size: float) -> None:
     """A small thing to put on something."""
-    from .tiles import FURNITURE
-
     chance = stage.chance
     colour = stage.any_paint(FURNITURE, 3)
     kind = chance.choose((BALL, CYLINDER, BOX, CONE))
@@ -149,7 +161,9 @@ def plant(stage: Stage, place: Placed, height: float) -> None:
     stage.add(CYLINDER, place, (pot, pot * 0.8, pot), stage.paint(metal, 3), thing=thing)
     for _ in range(chance.integer(2, 3)):
         size = chance.uniform(0.35, 0.6) * height
-        spot = turned(place, chance.angle(), chance.uniform(0, 0.12), 0, pot * 0.6 + chance.uniform(0, 0.5) * height)
+        spot = turned(
+            place, chance.angle(), chance.uniform(0, 0.12), 0, pot * 0.6 + chance.uniform(0, 0.5) * height
+        )
         stage.add(BALL, spot, (size, size * 1.15, size), leaf, tile=0.6, thing=thing)
 
 
@@ -161,12 +175,21 @@ def tree(stage: Stage, place: Placed, height: float) -> None:
         stage.add(CYLINDER, place, (0.05 * height, 0.5 * height, 0.05 * height), trunk, thing=thing)
         for _ in range(chance.integer(1, 2)):
             wide = height * chance.uniform(0.4, 0.6)
-            spot = turned(place, chance.angle(), chance.uniform(0, 0.12) * height, 0, height * chance.uniform(0.3, 0.5))
+            spot = turned(
+                place, chance.angle(), chance.uniform(0, 0.12) * height, 0, height * chance.uniform(0.3, 0.5)
+            )
             stage.add(BALL, spot, (wide, wide * 0.95, wide), leaf, tile=2.5, thing=thing)
     else:
         wide = height * chance.uniform(0.35, 0.5)
         stage.add(CYLINDER, place, (0.05 * height, 0.3 * height, 0.05 * height), trunk, thing=thing)
-        stage.add(CONE, turned(place, 0, 0, 0, 0.15 * height), (wide, 0.85 * height, wide), leaf, tile=2.5, thing=thing)
+        stage.add(
+            CONE,
+            turned(place, 0, 0, 0, 0.15 * height),
+            (wide, 0.85 * height, wide),
+            leaf,
+            tile=2.5,
+            thing=thing,
+        )
 
 
 def house(stage: Stage, place: Placed, size: Placed, yaw: float, wall: Callable[[Chance], Tensor]) -> None:
@@ -178,30 +201,3 @@ def house(stage: Stage, place: Placed, size: Placed, yaw: float, wall: Callable[
     overhang = (size[0] + 0.5, size[2] * chance.uniform(0.4, 0.8), size[2] + 0.5)
     tiles = stage.paint(roof, chance.integer(0, 2))
     stage.add(GABLE, turned(place, 0, 0, 0, size[1]), overhang, tiles, tiles, yaw=yaw, tile=2.2, thing=thing)
-
-
-def sky_picture(chance: Chance, top: Tensor, horizon: Tensor, sun: Tensor | None, cover: float) -> Tensor:
-    """[64, 256, 3] linear sky: fading to the horizon, with clouds and a sun in direction [3]."""
-    from .tiles import clouds, mix, smooth
-
-    height, width = 64, 256
-    fall = (torch.arange(height) + 0.5) / height * math.pi - math.pi / 2  # -90° is straight up
-    turn = ((torch.arange(width) + 0.5) / width - 0.5) * 2 * math.pi
-    rise = (-torch.sin(fall)).clamp(min=0)[:, None].expand(height, width)
-    colour = mix(horizon, top, rise.sqrt())
-    drift = clouds(chance, 4, 5, 0.6, 256)[64:128]
-    veil = smooth(0.5 - cover, 1.1 - cover, drift + 0.3) * smooth(0.02, 0.25, rise)
-    white = (horizon * 0.4 + 0.6) * chance.uniform(0.8, 1.1)
-    colour = mix(colour, white, 0.85 * veil)
-    if sun is not None:
-        level = torch.cos(fall)[:, None]
-        towards = torch.stack(
-            [level * torch.sin(turn), torch.sin(fall)[:, None].expand(height, width), level * torch.cos(turn)], -1
-        )
-        near = (towards @ sun).clamp(min=0)
-        colour = colour + (0.35 * near**8 + 0.8 * near**200)[..., None] * torch.tensor([1.0, 0.85, 0.6])
-    if chance.happens(0.6):  # mountains at the end of the world
-        ridge = 0.03 + 0.05 * (1 + clouds(chance, 8, 4, 0.5, 256)[0])
-        far = mix(horizon, chance.colour(saturation=(0.1, 0.4), value=(0.2, 0.5)), torch.full((1, 1), 0.55))
-        colour = torch.where((rise < ridge)[..., None], far.expand_as(colour), colour)
-    return colour

@@ -7,47 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-from .atlas import Atlas, Sky
+from .atlas import Atlas
 from .chance import Chance
+from .daylight import daylight
 from .pictures import door, facade, road, sign
-from .shapes import BALL, BOX, CYLINDER, Shapes
+from .shapes import Shapes
 from .shells import Ground
-from .stage import Stage, house, sky_picture, tree, turned
-from .tiles import FURNITURE, asphalt, concrete, grass, metal, plaster, slabs, soil
-from .world import Light, World
-
-Daylight = tuple[Light, Tensor, Tensor, Tensor, float]
-
-
-def daylight(chance: Chance) -> tuple[Light, Tensor, Tensor, Sky, float]:
-    """Sun, ambient light [2, 3], haze [4], sky and exposure of a time of day."""
-    time = chance.choose(("noon", "noon", "evening", "overcast", "morning", "blue"))
-    height = {"noon": (40, 70), "evening": (8, 22), "overcast": (40, 60), "morning": (18, 35), "blue": (5, 12)}[time]
-    rise, turn = math.radians(chance.uniform(*height)), chance.angle()
-    sun = torch.tensor(
-        [math.cos(rise) * math.sin(turn), -math.sin(rise), math.cos(rise) * math.cos(turn)], dtype=torch.float32
-    )
-    top = chance.colour(hue=(0.54, 0.64), saturation=(0.45, 0.8), value=(0.55, 0.9))
-    horizon = chance.colour(hue=(0.5, 0.62), saturation=(0.08, 0.3), value=(0.8, 0.97))
-    light = chance.colour(hue=(0.1, 0.15), saturation=(0.05, 0.2), value=(0.95, 1.0)) * 1.8
-    share, cover = 1.0, chance.uniform(0.0, 0.6)
-    if time == "evening":
-        horizon = chance.colour(hue=(0.0, 0.12), saturation=(0.35, 0.65), value=(0.8, 0.98))
-        light = chance.colour(hue=(0.04, 0.1), saturation=(0.4, 0.65), value=(0.95, 1.0)) * 1.9
-    elif time == "overcast":
-        top = chance.colour(hue=(0.5, 0.65), saturation=(0.02, 0.15), value=(0.6, 0.8))
-        horizon = chance.colour(hue=(0.5, 0.65), saturation=(0.0, 0.1), value=(0.75, 0.9))
-        light, share, cover = light * 0.25, 1.5, 0.8
-    elif time == "blue":
-        top = chance.colour(hue=(0.6, 0.7), saturation=(0.5, 0.8), value=(0.25, 0.5))
-        horizon = chance.colour(hue=(0.75, 1.05), saturation=(0.25, 0.55), value=(0.55, 0.8))
-        light, share = light * torch.tensor([0.55, 0.4, 0.45]), 1.2
-    above = (0.55 * top + 0.35 * horizon + 0.1) * share * 0.75
-    ambient = torch.stack([above, above.mean() * torch.tensor([0.62, 0.56, 0.5])])
-    haze = torch.cat([horizon, torch.tensor([chance.uniform(120, 600)])])
-    picture = sky_picture(chance.fork("sky"), top, horizon, None if time == "overcast" else sun, cover)
-    exposure = chance.uniform(0.85, 1.15) * (1.35 if time == "blue" else 1.0)
-    return Light(sun, light, is_sun=True), ambient, haze, Sky.of(picture), exposure
+from .stage import Stage, house, tree, turned
+from .tiles import FURNITURE, asphalt, clouds, concrete, grass, grid, lit, metal, mix, plaster, slabs, soil
+from .units import BALL, BOX, CYLINDER
+from .world import World
 
 
 def make_street(chance: Chance, seed: int) -> World:
@@ -56,11 +25,18 @@ def make_street(chance: Chance, seed: int) -> World:
     half_road, pavement = chance.uniform(2.5, 4.5), chance.uniform(1.8, 3.2)
     length = 64.0
     ground = stage.paint(chance.choose((asphalt, grass, soil, slabs)), 0)
-    stage.add(BOX, (0, 0.01, 0), (2 * half_road, 0.02, length), stage.paint(road, 0), tile=2 * half_road)
+    stage.add(
+        BOX,
+        (0, 0.01, 0),
+        (2 * half_road, 0.02, length),
+        stage.paint(road, 0),
+        tile=2 * half_road,
+        casts=False,
+    )
     kerb = stage.paint(chance.choose((slabs, concrete, slabs)), 1)
     for side in (-1, 1):
         place = (side * (half_road + pavement / 2), 0.05, 0.0)
-        stage.add(BOX, place, (pavement, 0.17, length), kerb, tile=chance.uniform(1.5, 2.5))
+        stage.add(BOX, place, (pavement, 0.17, length), kerb, tile=chance.uniform(1.5, 2.5), casts=False)
         _houses(stage, side, half_road + pavement)
     for _ in range(chance.integer(8, 13)):
         _street_thing(stage, half_road, pavement)
@@ -101,11 +77,19 @@ def _houses(stage: Stage, side: int, edge: float) -> None:
         front = side * (edge + back)
         if chance.happens(0.6):
             where = (front, 0.0, at + chance.uniform(0.25, 0.75) * width)
-            stage.add(BOX, where, (1.1, 2.2, 0.12), stage.paint(door, chance.integer(0, 2)), yaw=yaw, tile=0)
+            stage.add(
+                BOX,
+                where,
+                (1.1, 2.2, 0.12),
+                stage.paint(door, chance.integer(0, 2)),
+                yaw=yaw,
+                tile=0,
+                casts=False,
+            )
         if chance.happens(0.35):
             where = (front - side * 0.1, -2.5, at + width / 2)
             size = (chance.uniform(1.5, 3), chance.uniform(0.5, 0.9), 0.2)
-            stage.add(BOX, where, size, stage.paint(sign, chance.integer(0, 2)), yaw=yaw, tile=0)
+            stage.add(BOX, where, size, stage.paint(sign, chance.integer(0, 2)), yaw=yaw, tile=0, casts=False)
         at += width + chance.choose((0.0, 0.0, 0.6, 3.0))
 
 
@@ -126,7 +110,9 @@ def _street_thing(stage: Stage, half_road: float, pavement: float) -> None:
     elif choice == "lamp":
         pole, thing = stage.paint(metal, 5), stage.thing()
         stage.add(CYLINDER, place, (0.12, 3.6, 0.12), pole, thing=thing)
-        stage.add(BALL, turned(place, 0, 0, 0, 3.5), (0.4, 0.4, 0.4), stage.paint(plaster, 8), glow=0.6, thing=thing)
+        stage.add(
+            BALL, turned(place, 0, 0, 0, 3.5), (0.4, 0.4, 0.4), stage.paint(plaster, 8), glow=0.6, thing=thing
+        )
     elif choice == "car":
         _car(stage, (x, 0.0, z), chance.choose((0, math.pi)))
     elif choice == "crate":
@@ -136,7 +122,9 @@ def _street_thing(stage: Stage, half_road: float, pavement: float) -> None:
         stage.add(CYLINDER, place, (0.6, 0.9, 0.6), stage.any_paint(FURNITURE, 3), tile=0.9)
     else:
         stage.add(CYLINDER, place, (0.2, 0.8, 0.2), stage.any_paint(FURNITURE, 3), tile=0.5)
-        stage.add(BALL, turned(place, 0, 0, 0, 0.75), (0.26, 0.26, 0.26), stage.any_paint(FURNITURE, 3), tile=0.5)
+        stage.add(
+            BALL, turned(place, 0, 0, 0, 0.75), (0.26, 0.26, 0.26), stage.any_paint(FURNITURE, 3), tile=0.5
+        )
 
 
 def _car(stage: Stage, place: tuple[float, float, float], yaw: float) -> None:
@@ -151,19 +139,13 @@ def _car(stage: Stage, place: tuple[float, float, float], yaw: float) -> None:
 
 
 def _car_paint(chance: Chance) -> Tensor:
-    from .tiles import clouds, lit
-
     return lit(chance.colour(saturation=(0.0, 0.9), value=(0.3, 0.95)), 1 + 0.05 * clouds(chance, 4, 2))
 
 
 def _car_glass(chance: Chance) -> Tensor:
-    from .tiles import grid, mix
-
     _, v = grid()
     return mix(torch.tensor([0.10, 0.14, 0.18]), torch.tensor([0.3, 0.4, 0.5]), 0.5 - 0.5 * torch.cos(v * 12))
 
 
 def _tyre(chance: Chance) -> Tensor:
-    from .tiles import clouds, lit
-
     return lit(torch.tensor([0.03, 0.03, 0.035]), 1 + 0.3 * clouds(chance, 8, 2))

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from .shapes import FAR
 from .shells import Surface
+from .units import FAR
 
-FIRST_STEP, GROWTH = 0.15, 0.05
-MAX_STEPS, REFINEMENTS = 160, 10
+PLANES, RADII = 160, 112  # of the fan that finds where rays end, distances growing by a twentieth each
+FIRST_RADIUS, RADIUS_RATIO = 0.4, 1.057
+PIECES, REFINEMENTS = 6, 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Terrain:
         corners: [G * G, 4] heights in metres above y = 0 at the corners of each cell: here, +x, +z, both.
         paint: [G * G, 4] colour factor and the light let through, at each corner.
         size: G. extent: metres. water: height below which land is under water (already filled in).
-        slope: the steepest slope anywhere. low, high: lowest and highest height.
+        low, high: lowest and highest height.
         tile, scale: the detail texture and its metres per tile.
     """
 
@@ -32,7 +33,6 @@ class Terrain:
     size: int
     extent: float
     water: float
-    slope: float
     low: float
     high: float
     tile: int
@@ -40,13 +40,18 @@ class Terrain:
 
     @classmethod
     def of(
-        cls, heights: Tensor, colours: Tensor, light: Tensor, extent: float, water: float, tile: int, scale: float
+        cls,
+        heights: Tensor,
+        colours: Tensor,
+        light: Tensor,
+        extent: float,
+        water: float,
+        tile: int,
+        scale: float,
     ) -> Terrain:
         """From heights [G, G] (rows along z), colour factors [G, G, 3] and light let through [G, G]."""
         size = len(heights)
         heights = heights.clamp(min=water)
-        step = 2 * extent / (size - 1)
-        x, z = heights.diff(dim=1)[:-1] / step, heights.diff(dim=0)[:, :-1] / step
         ring = pad(heights[None, None], (0, 1, 0, 1), mode="replicate")[0, 0]
         corners = torch.stack([ring[:-1, :-1], ring[:-1, 1:], ring[1:, :-1], ring[1:, 1:]], -1)
         paint = torch.cat([colours, light[..., None]], -1)
@@ -56,7 +61,6 @@ class Terrain:
             size,
             extent,
             water,
-            max(float((x * x + z * z).sqrt().max()), 0.05),
             float(heights.min()),
             float(heights.max()),
             tile,
@@ -78,58 +82,75 @@ class Terrain:
         return torch.lerp(torch.lerp(here, right, x), torch.lerp(below, both, x), z)
 
     def enter(self, origin: Tensor, direction: Tensor) -> Tensor:
-        """Where rays first go below the surface.
+        """Where rays from one origin [3, 1] first go below the surface.
 
-        Steps are as long as the steepest slope allows, but at least a twentieth of the way so far: a ridge
-        thinner than that can be missed, which the smoothness of the hills rules out nearby.
+        Heights along a fan of vertical planes through the origin, as slopes seen from it, tell where a ray
+        of a plane goes under: where the running maximum passes the ray's own slope. That leaves a short
+        piece of each ray to look at; the few that pass over it by a hair walk on.
         """
         num_rays = direction.shape[1]
-        origin = origin.expand(3, num_rays)
-        result = torch.full_like(direction[0], FAR)
-        fall = direction[1] + 1e-9 * (direction[1] == 0)
-        first = (-self.high - origin[1]) / fall
-        last = (-self.low - origin[1]) / fall
-        start = torch.minimum(first, last).clamp(min=0)
-        # Rays that already start between highest and lowest begin where they are.
-        speed = direction[::2].square().sum(0).sqrt()
-        end = torch.minimum(torch.maximum(first, last), (self.extent * 2.2) / speed.clamp(min=1e-6))
-        active = (start < end).nonzero()[:, 0]
-        o, d, time, end = origin[:, active], direction[:, active], start[active], end[active]
-        rate = 1 / (self.slope * speed[active] + d[1].clamp(min=0))
-        before = time
-        brackets: list[tuple[Tensor, Tensor, Tensor]] = []
-        for step in range(MAX_STEPS):
-            if not len(active):
-                break
-            point = torch.addcmul(o, d, time)
-            clear = -self.height(point[0], point[2]) - point[1]
-            below = clear <= 0
-            if bool(below.any()):
-                brackets.append((active[below], before[below], time[below]))
-            going = ~below & (time < end)
-            before = time
-            time = time + torch.maximum(clear * rate, FIRST_STEP + GROWTH * time)
-            # Only every few steps: selecting costs as much as a step.
-            if step % 4 == 3 or bool(below.any()):
-                active, o, d = active[going], o[:, going], d[:, going]
-                time, before, end, rate = time[going], before[going], end[going], rate[going]
-        if brackets:
-            rays, low, high = (torch.cat(parts) for parts in zip(*brackets, strict=True))
-            result[rays] = self._refine(origin[:, rays], direction[:, rays], low, high)
+        speed = direction[::2].square().sum(0).sqrt().clamp(min=1e-6)
+        turn, low, step = _fan(direction)
+        radii = (FIRST_RADIUS * RADIUS_RATIO ** torch.arange(RADII, device=direction.device)).to(direction)
+        planes = low + step * torch.arange(PLANES, device=direction.device)
+        middle = torch.atan2(direction[0].sum(), direction[2].sum())
+        x = origin[0] + torch.sin(middle + planes)[:, None] * radii
+        z = origin[2] + torch.cos(middle + planes)[:, None] * radii
+        seen = (self.height(x.reshape(-1), z.reshape(-1)).view(PLANES, RADII) + origin[1]) / radii
+        seen = torch.maximum(seen[:-1], seen[1:]).cummax(1).values  # between two planes: the higher one
+        plane = ((turn - low) / step).long().clamp(0, PLANES - 2)
+        passed = _count_below(seen, plane, -direction[1] / speed)
+        result = torch.full_like(speed, FAR)
+        rays = (passed < RADII).nonzero()[:, 0]
+        if len(rays):
+            ring = passed[rays]
+            begin = radii[(ring - 2).clamp(min=0)] * (ring > 1) / speed[rays]
+            end = radii[(ring + 1).clamp(max=RADII - 1)] / speed[rays]
+            self._search(origin.expand(3, num_rays), direction, rays, begin, end, result)
         return result
 
-    def _refine(self, origin: Tensor, direction: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """The crossing between a parameter above the surface and one below it, by halving."""
+    def _search(
+        self, origin: Tensor, direction: Tensor, rays: Tensor, begin: Tensor, end: Tensor, result: Tensor
+    ) -> None:
+        """Fill in the crossings of rays [R], the piece begin..end of each first, then further out."""
+        speed = direction[::2].square().sum(0).sqrt()
+        limit = FIRST_RADIUS * RADIUS_RATIO ** (RADII - 1)
+        share = torch.linspace(0, 1, PIECES + 1, device=direction.device)[:, None]
+        found: list[tuple[Tensor, ...]] = []
+        for _ in range(RADII):
+            o, d = origin[:, rays], direction[:, rays]
+            times = torch.lerp(begin, end, share)
+            x, y, z = o[:, None] + d[:, None] * times
+            clear = -self.height(x.reshape(-1), z.reshape(-1)).view_as(y) - y
+            below = clear <= 0
+            hit = below.any(0)
+            first = below.int().argmax(0).clamp(min=1)[None]
+            bracket = [part.gather(0, first + shift)[0] for part in (times, clear) for shift in (-1, 0)]
+            found.append((rays[hit], *(part[hit] for part in bracket)))
+            going = ~hit & (end * speed[rays] < limit)
+            rays, begin, end = rays[going], end[going], end[going] * RADIUS_RATIO**PIECES
+            if not len(rays):
+                break
+        rays, low, high, over, under = (torch.cat(parts) for parts in zip(*found, strict=True))
+        result[rays] = self._refine(origin[:, rays], direction[:, rays], low, high, over, under)
+
+    def _refine(
+        self, origin: Tensor, direction: Tensor, low: Tensor, high: Tensor, over: Tensor, under: Tensor
+    ) -> Tensor:
+        """The crossing between a parameter above the surface and one below it, given the clearance at both.
+
+        False position; the end that stays counts half next time (the Illinois rule), so both ends close in.
+        """
+        over = over.clamp(min=0)
         for _ in range(REFINEMENTS):
-            middle = (low + high) / 2
+            middle = low + (high - low) * (over / (over - under).clamp(min=1e-12))
             point = torch.addcmul(origin, direction, middle)
-            above = (-self.height(point[0], point[2]) > point[1]).float()
+            clear = -self.height(point[0], point[2]) - point[1]
+            above = (clear > 0).float()
             low, high = torch.lerp(low, middle, above), torch.lerp(middle, high, above)
-        point = torch.addcmul(origin, direction, low)
-        other = torch.addcmul(origin, direction, high)
-        gap = (-self.height(point[0], point[2]) - point[1]).clamp(min=0)
-        over = (self.height(other[0], other[2]) + other[1]).clamp(min=0)
-        return torch.lerp(low, high, gap / (gap + over).clamp(min=1e-12))
+            over = torch.lerp(over / 2, clear, above)
+            under = torch.lerp(clear, under / 2, above)
+        return low + (high - low) * (over / (over - under).clamp(min=1e-12))
 
     def surface(self, points: Tensor) -> Surface:
         index, x, z = self._cell(points[0], points[2])
@@ -146,7 +167,9 @@ class Terrain:
         )
         tint = torch.lerp(near, far, z[:, None]).T
         tile = torch.full_like(index, self.tile)
-        thing = 1 + (torch.lerp(torch.lerp(here, right, x), torch.lerp(below, both, x), z) <= self.water).long()
+        thing = (
+            1 + (torch.lerp(torch.lerp(here, right, x), torch.lerp(below, both, x), z) <= self.water).long()
+        )
         scale = torch.full_like(x, self.scale)
         return Surface(
             normal, tile, points[0] / self.scale, points[2] / self.scale, scale, thing, tint[:3], tint[3]
@@ -154,7 +177,8 @@ class Terrain:
 
     def distance(self, points: Tensor) -> Tensor:
         clear = -self.height(points[0], points[2]) - points[1]
-        return clear / (1 + self.slope**2) ** 0.5
+        # True up to slopes of 45 degrees, which is steeper than where cameras go.
+        return clear * 0.5**0.5
 
     def to(self, device: torch.device | str) -> Terrain:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -181,3 +205,25 @@ def cast_light(heights: Tensor, extent: float, sun: Tensor) -> Tensor:
     blurred = avg_pool2d(heights[None, None], 9, 1, 4, count_include_pad=False)[0, 0]
     hollow = ((blurred - heights) / (4 * step)).clamp(-0.5, 1)
     return (0.25 + 0.75 * lit) * (1 - 0.45 * hollow).clamp(0.4, 1.15)
+
+
+def _fan(direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn [N] of directions about the vertical from their mean; the lowest one and the step of PLANES."""
+    middle = torch.atan2(direction[0].sum(), direction[2].sum())
+    turn = torch.atan2(direction[0], direction[2]) - middle
+    turn = torch.atan2(torch.sin(turn), torch.cos(turn))
+    low = turn.amin() - 1e-4
+    return turn, low, (turn.amax() + 1e-4 - low) / (PLANES - 1)
+
+
+def _count_below(table: Tensor, row: Tensor, values: Tensor) -> Tensor:
+    """How many entries of its row of a table [R, C], ascending along rows, each value [N] is not below."""
+    columns = table.shape[1]
+    flat, start = table.reshape(-1), row * columns
+    low, size = torch.zeros_like(row), 1 << (columns.bit_length() - 1)
+    while size:
+        probe = low + size
+        inside = flat.index_select(0, start + (probe - 1).clamp(max=columns - 1)) <= values
+        low = torch.where(inside & (probe <= columns), probe, low)
+        size >>= 1
+    return low

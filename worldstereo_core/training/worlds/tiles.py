@@ -61,9 +61,9 @@ def smooth(edge0: float, edge1: float, values: Tensor) -> Tensor:
 
 def neighbour(chance: Chance, colour: Tensor, spread: float = 0.35) -> Tensor:
     """A colour near another one, lighter or darker."""
-    return (colour * (1 + (chance.tensor(3) - 0.5) * 0.5 * spread) * chance.uniform(1 - spread, 1 + spread)).clamp(
-        0.01, 0.95
-    )
+    return (
+        colour * (1 + (chance.tensor(3) - 0.5) * 0.5 * spread) * chance.uniform(1 - spread, 1 + spread)
+    ).clamp(0.01, 0.95)
 
 
 def per_cell(chance: Chance, row: Tensor, column: Tensor, rows: int, columns: int) -> Tensor:
@@ -97,7 +97,11 @@ def stripes(chance: Chance) -> Tensor:
     u, v = grid()
     across = u if chance.happens(0.6) else v
     count = chance.choose((3, 4, 6, 8))
-    first, second, third = chance.colour(), chance.colour(saturation=(0.0, 0.4), value=(0.5, 0.95)), chance.colour()
+    first, second, third = (
+        chance.colour(),
+        chance.colour(saturation=(0.0, 0.4), value=(0.5, 0.95)),
+        chance.colour(),
+    )
     place = (across * count) % 1
     colour = mix(first, second, (place > chance.uniform(0.3, 0.7)).float())
     colour = mix(colour, third, ((place - 0.15).abs() < chance.uniform(0.02, 0.07)).float())
@@ -139,7 +143,9 @@ def marble(chance: Chance) -> Tensor:
     u, v = grid()
     base = chance.colour(saturation=(0.0, 0.35), value=(0.5, 0.95))
     vein = chance.colour(saturation=(0.0, 0.5), value=(0.1, 0.6))
-    wave = torch.sin(2 * math.pi * (chance.integer(1, 3) * u + chance.integer(0, 2) * v) + 5 * clouds(chance, 2, 5))
+    wave = torch.sin(
+        2 * math.pi * (chance.integer(1, 3) * u + chance.integer(0, 2) * v) + 5 * clouds(chance, 2, 5)
+    )
     return mix(lit(base, 1 + 0.1 * clouds(chance, 4, 4)), vein, 0.8 * (1 - wave.abs()).clamp(0, 1) ** 5)
 
 

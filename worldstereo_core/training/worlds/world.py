@@ -77,9 +77,9 @@ class World:
         )
 
     def clearance(self, points: Tensor) -> Tensor:
-        """A lower bound of the way from points [..., 3] to the nearest surface, [...]; negative inside one."""
+        """Less than the way from points [..., 3] to the nearest surface, [...]; negative inside one."""
         flat = points.reshape(-1, 3).T
         room = self.shell.distance(flat)
         if len(self.shapes):
-            room = torch.minimum(room, self.shapes.distance(flat).amin(0))
+            room = torch.minimum(room, self.shapes.units.distance(flat).amin(0))
         return room.reshape(points.shape[:-1])
