@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
+
 
 pytest.importorskip("diffusers")
 pytest.importorskip("accelerate")
+yaml = pytest.importorskip("yaml")
 
 from worldstereo_core.adapters.diffusers.loader import load_worldstereo
 from worldstereo_core.formats.images import read_image
