@@ -80,10 +80,13 @@ class DistilStage(DiffusionStage):
     Settings = DistilStageSettings
 
     def __init__(self, settings: DistilStageSettings, seed: int):
-        super().__init__(settings, seed)
-        teacher = self.networks.copied()
-        # The teacher stays as it is read; only students learn in full precision.
-        self.real, self.fake = teacher, self.networks.copied()
+        # Compiled blocks belong to their network: it is copied first.
+        super().__init__(replace(settings, compile=False), seed)
+        self.settings = settings
+        self.real, self.fake = self.networks.copied(), self.networks.copied()
+        if settings.compile:
+            self.networks.compile()
+            self.fake.compile()
         fake = full_precision(_learning(self.fake.modules("fake_"), self.networks.has_null_context))
         self.groups = [
             Group(
