@@ -22,9 +22,11 @@ from .memory_change import RecolourMemory, TransformMemory
 from .memory_cut import CropMemory, CropToView, DeleteUnderMask, RemoveClip
 from .memory_pair import CompareMemories, MergeMemories
 from .panorama import CreatePanoramaMemory, CropPanorama
+from .path_editor import EditPath
 from .render import RenderMemory, RetrieveReferences
 from .update import UpdateMemory
 from .world import BranchWorld, CleanWorld, DecideClip, LoadClip, OpenWorld
+from .world_viewer import ViewMemory
 
 NODES = (
     LoadModel,
@@ -38,6 +40,7 @@ NODES = (
     DrawPath,
     AddWaypoint,
     SamplePath,
+    EditPath,
     EditTrajectory,
     CheckTrajectory,
     SuggestTrajectory,
@@ -49,6 +52,7 @@ NODES = (
     RetrieveReferences,
     UpdateMemory,
     InspectMemory,
+    ViewMemory,
     SaveMemory,
     LoadMemory,
     PickView,

@@ -48,6 +48,27 @@ def path_outputs(
     return io.NodeOutput(path, camera_path_to_json(path), plot, ui={**shown, "text": (text,)})
 
 
+def first_draft(
+    memory: GeometricMemory | None,
+    trajectory: Trajectory | None = None,
+    waypoint_count: int = 5,
+    continue_from: Trajectory | None = None,
+) -> CameraPath:
+    """Where a path begins as long as nobody drew one: a trajectory's cameras, or an orbit of 30 degrees."""
+    scale = 1.0 if memory is None else memory.median_depth
+    if trajectory is None:
+        start = start_camera(memory, continue_from, 60.0, 0, 0)
+        trajectory = build_trajectory(
+            "orbit right",
+            start=(start.w2c[0], start.K[0]),
+            height=start.height,
+            width=start.width,
+            easing="linear",
+            pivot_depth=scale,
+        )
+    return path_from_trajectory(trajectory, min(waypoint_count, trajectory.num_frames), scale=scale)
+
+
 def path_output_sockets() -> list[Any]:
     return [
         PathSocket.Output("path", tooltip="Waypoints, not sampled yet: for Sample Camera Path."),
@@ -145,19 +166,7 @@ class BuildPath(io.ComfyNode):
         if waypoints.strip():
             path, notes = camera_path_from_json(waypoints)
         else:
-            scale = 1.0 if memory is None else memory.median_depth
-            if trajectory is None:
-                start = start_camera(memory, None, 60.0, 0, 0)
-                trajectory = build_trajectory(
-                    "orbit right",
-                    start=(start.w2c[0], start.K[0]),
-                    height=start.height,
-                    width=start.width,
-                    easing="linear",
-                    pivot_depth=scale,
-                )
-            count = min(waypoint_count, trajectory.num_frames)
-            path = path_from_trajectory(trajectory, count, scale=scale)
+            path = first_draft(memory, trajectory, waypoint_count)
         if interpolation != AS_PATH:
             path = replace(path, interpolation=interpolation)
         if speed != AS_PATH:

@@ -10,6 +10,8 @@ TrajectorySocket = io.Custom("WORLDSTEREO_TRAJECTORY")
 PathSocket = io.Custom("WORLDSTEREO_PATH")
 # memory.memory.GeometricMemory: global points and the bank of views.
 MemorySocket = io.Custom("WORLDSTEREO_MEMORY")
+# geometry.selection.WorldSelection: boxes and strokes that mean a part of the world.
+SelectionSocket = io.Custom("WORLDSTEREO_SELECTION")
 # memory.retrieval.References: chosen views with their slots, cameras and scores.
 ReferencesSocket = io.Custom("WORLDSTEREO_REFERENCES")
 # adapters.comfy: model.condition.ControlCondition with its size and frame count.

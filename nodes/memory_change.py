@@ -8,6 +8,7 @@ import math
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..worldstereo_core.geometry.selection import WorldSelection
 from ..worldstereo_core.geometry.similarity import Similarity, move_trajectory
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.editing import Pivot, pivot_of, transform_memory
@@ -15,10 +16,16 @@ from ..worldstereo_core.memory.matching import bank_view
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.pictures import draw_memory
 from ..worldstereo_core.memory.recolour import recolour
+from ..worldstereo_core.memory.selected_points import (
+    middle_of_selection,
+    selected_region,
+    transform_selection,
+)
 from .images import one_picture
 from .io_types import MemorySocket, TrajectorySocket
 from .memory_cut import memory_outputs
-from .places import clip_numbers, length_input, scene_length, unit_input
+from .places import clip_numbers, length_input, scene_length, selection_input, unit_input
+from .progress import node_progress
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +80,10 @@ class TransformMemory(io.ComfyNode):
                     tooltip="Cameras made for the memory at the input; they are moved along, so that they "
                     "see the same.",
                 ),
+                selection_input(
+                    "What was selected in View World: only its points move. Cameras, pictures and the "
+                    "trajectory stay; the middle of the points is that of the selection."
+                ),
             ],
             outputs=[
                 *memory_outputs("The moved cloud from above, with the cameras of its pictures."),
@@ -98,9 +109,14 @@ class TransformMemory(io.ComfyNode):
         pivot: Pivot = "first camera",
         unit: str = "median depth",
         trajectory: Trajectory | None = None,
+        selection: WorldSelection | None = None,
     ) -> io.NodeOutput:
+        if selection is not None and pivot == "middle of the points":
+            middle = middle_of_selection(memory, selection, node_progress())
+        else:
+            middle = pivot_of(memory, pivot)
         similarity = Similarity.about(
-            pivot_of(memory, pivot),
+            middle,
             yaw=math.radians(yaw_deg),
             pitch=math.radians(pitch_deg),
             roll=math.radians(roll_deg),
@@ -111,14 +127,16 @@ class TransformMemory(io.ComfyNode):
                 scene_length(memory, forward, unit),
             ),
         )
-        after = transform_memory(memory, similarity)
         cameras = bank_view(memory, 0, "memory").trajectory if trajectory is None else trajectory
+        if selection is None:
+            after, cameras = transform_memory(memory, similarity), move_trajectory(cameras, similarity)
+        else:
+            after = transform_selection(memory, selection, similarity, node_progress())
         picture = draw_memory(after)[None]
         report = f"{after.history[-1]} 1 median depth is now {after.median_depth:.4g} scene units."
         logger.info("WorldStereo: %s", report)
         shown = ui.PreviewImage(picture, cls=cls).as_dict()
-        moved = move_trajectory(cameras, similarity)
-        return io.NodeOutput(after, report, picture, moved, ui={**shown, "text": (report,)})
+        return io.NodeOutput(after, report, picture, cameras, ui={**shown, "text": (report,)})
 
 
 class RecolourMemory(io.ComfyNode):
@@ -155,16 +173,28 @@ class RecolourMemory(io.ComfyNode):
                     tooltip="Which clips change, for example 1, 3-5 (numbers as in Memory Statistics; 0 is "
                     "the first picture). Empty: all.",
                 ),
+                selection_input(
+                    "What was selected in View World: only its points change, and the pixels that show them."
+                ),
             ],
             outputs=memory_outputs("The recoloured cloud from above."),
         )
 
     @classmethod
     def execute(
-        cls, memory: GeometricMemory, reference: Tensor, strength: float = 1.0, clips: str = ""
+        cls,
+        memory: GeometricMemory,
+        reference: Tensor,
+        strength: float = 1.0,
+        clips: str = "",
+        selection: WorldSelection | None = None,
     ) -> io.NodeOutput:
         after = recolour(
-            memory, one_picture("reference", reference), clips=clip_numbers(clips), strength=strength
+            memory,
+            one_picture("reference", reference),
+            clips=clip_numbers(clips),
+            strength=strength,
+            within=None if selection is None else selected_region(memory.points, selection, node_progress()),
         )
         picture = draw_memory(after)[None]
         report = after.history[-1]

@@ -8,6 +8,7 @@ import math
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..worldstereo_core.geometry.selection import WorldSelection
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.editing import (
     Keep,
@@ -20,6 +21,7 @@ from ..worldstereo_core.memory.editing import (
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.merging import diff_memories
 from ..worldstereo_core.memory.pictures import draw_diff
+from ..worldstereo_core.memory.selected_points import crop_to_selection, selected_region
 from .images import masks
 from .io_types import MemorySocket, TrajectorySocket
 from .places import (
@@ -29,6 +31,7 @@ from .places import (
     radius_input,
     reach_input,
     scene_length,
+    selection_input,
     tolerance_input,
     unit_input,
 )
@@ -38,6 +41,18 @@ logger = logging.getLogger(__name__)
 
 # A view that loses more of its pixels than this shows what was deleted.
 SHOWS_IT = 0.02
+REMOVE_VIEWS, KEEP_VIEWS = "remove those that show it", "keep all"
+
+
+def views_input(default: str, **settings: bool) -> io.Combo.Input:
+    return io.Combo.Input(
+        "views",
+        options=[REMOVE_VIEWS, KEEP_VIEWS],
+        default=default,
+        tooltip="Pictures of the memory that show what was deleted would bring it back as references. Those "
+        "that lose more than 2 % of their pixels leave the bank; the first picture always stays.",
+        **settings,
+    )
 
 
 def memory_outputs(picture: str) -> list:
@@ -121,6 +136,15 @@ class CropMemory(io.ComfyNode):
                     tooltip="Which frame of the trajectory, from 0; -1 is the last.",
                 ),
                 unit_input(),
+                selection_input(
+                    "What was selected in View World, in place of the shape, which is not used then. Nothing "
+                    "selected: nothing is inside."
+                ),
+                views_input(
+                    KEEP_VIEWS,
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=memory_outputs(CUT_PICTURE),
         )
@@ -141,18 +165,28 @@ class CropMemory(io.ComfyNode):
         trajectory: Trajectory | None = None,
         frame: int = 0,
         unit: str = "median depth",
+        selection: WorldSelection | None = None,
+        views: str = KEEP_VIEWS,
     ) -> io.NodeOutput:
+        max_lost = 1.0 if views == KEEP_VIEWS else SHOWS_IT
+        if selection is not None:
+            after = crop_to_selection(
+                memory, selection, keep=keep, max_lost=max_lost, progress=node_progress()
+            )
+            return cut_output(cls, memory, after)
         axes = None if trajectory is None else one_camera(trajectory, frame).w2c[0]
         centre = [scene_length(memory, value, unit) for value in (right, down, forward)]
         if shape == "sphere":
             reach = scene_length(memory, radius, unit)
             x, y, z = centre
-            after = crop_to_sphere(memory, (x, y, z), reach, keep=keep, axes_from_world=axes)
+            after = crop_to_sphere(
+                memory, (x, y, z), reach, keep=keep, axes_from_world=axes, max_lost=max_lost
+            )
         else:
             sides = [scene_length(memory, value, unit) / 2 or math.inf for value in (width, height, length)]
             low = tuple(middle - half for middle, half in zip(centre, sides, strict=True))
             high = tuple(middle + half for middle, half in zip(centre, sides, strict=True))
-            after = crop_to_box(memory, low, high, keep=keep, axes_from_world=axes)
+            after = crop_to_box(memory, low, high, keep=keep, axes_from_world=axes, max_lost=max_lost)
         return cut_output(cls, memory, after)
 
 
@@ -254,16 +288,13 @@ class DeleteUnderMask(io.ComfyNode):
                     "with one mask per frame.",
                 ),
                 reach_input(),
-                io.Combo.Input(
-                    "views",
-                    options=["remove those that show it", "keep all"],
-                    default="remove those that show it",
-                    tooltip="Pictures of the memory that show what was deleted would bring it back as "
-                    "references. Those that lose more than 2 % of their pixels leave the bank; the first "
-                    "picture always stays.",
-                ),
+                views_input(REMOVE_VIEWS),
                 tolerance_input(),
                 radius_input(),
+                selection_input(
+                    "What was selected in View World: only what also lies in it is deleted. Keeps a mask "
+                    "from reaching too far."
+                ),
             ],
             outputs=memory_outputs(CUT_PICTURE),
         )
@@ -276,9 +307,10 @@ class DeleteUnderMask(io.ComfyNode):
         trajectory: Trajectory,
         frame: int = 0,
         reach: str = VISIBLE,
-        views: str = "remove those that show it",
+        views: str = REMOVE_VIEWS,
         depth_tolerance: float = 0.05,
         radius: float = 0.008,
+        selection: WorldSelection | None = None,
     ) -> io.NodeOutput:
         painted = masks("mask", mask)
         after = delete_by_mask(
@@ -287,7 +319,8 @@ class DeleteUnderMask(io.ComfyNode):
             one_camera(trajectory, frame) if len(painted) == 1 else trajectory.cameras,
             depth_tolerance=depth_tolerance if reach == VISIBLE else None,
             radius=radius,
-            max_lost=1.0 if views == "keep all" else SHOWS_IT,
+            max_lost=1.0 if views == KEEP_VIEWS else SHOWS_IT,
+            within=None if selection is None else selected_region(memory.points, selection, node_progress()),
             progress=node_progress(),
         )
         return cut_output(cls, memory, after)

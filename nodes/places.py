@@ -13,6 +13,7 @@ from ..worldstereo_core.geometry.cameras import Cameras
 from ..worldstereo_core.geometry.point_cloud import PointCloud
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory
+from .io_types import SelectionSocket
 
 UNITS = ["median depth", "scene units"]
 VISIBLE, EVERYTHING = "visible surface", "everything behind"
@@ -76,6 +77,11 @@ def radius_input(
         advanced=is_advanced or None,
         tooltip=tooltip,
     )
+
+
+def selection_input(tooltip: str) -> io.Input:
+    """An input for what was selected in View World."""
+    return SelectionSocket.Input("selection", optional=True, tooltip=tooltip)
 
 
 def edge_threshold_input(is_advanced: bool = False) -> io.Float.Input:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -82,6 +83,19 @@ def folder_when_done(
         shutil.rmtree(temporary, ignore_errors=True)
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)
+
+
+def write_by_content(folder: str | os.PathLike[str], prefix: str, suffix: str, content: bytes) -> Path:
+    """Write a file whose name is made from its content: prefix, SHA-1, suffix. One that is there stays.
+
+    Raises: WorldStereoError if there is no such folder.
+    """
+    name = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    target = Path(folder) / f"{prefix}{name}{suffix}"
+    if not target.is_file():
+        with replace_when_done(target) as temporary:
+            temporary.write_bytes(content)
+    return target
 
 
 def flush_file(path: Path) -> None:

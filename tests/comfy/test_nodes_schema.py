@@ -25,6 +25,7 @@ INPUTS = {
     "WorldStereo_DrawPath": "memory line place reach height look start_at_picture max_waypoints",
     "WorldStereo_AddWaypoint": "camera_info duration easing roll_deg path memory from_input_picture viewer",
     "WorldStereo_SamplePath": "path frames easing start look_at distances width height memory continue_from",
+    "WorldStereo_EditPath": "memory path continue_from camera_path frames easing height width",
     "WorldStereo_EditTrajectory": "trajectory operation memory",
     "WorldStereo_CheckTrajectory": "memory trajectory frames max_holes clearance on_warning first_frame "
     "radius points_per_pixel min_confidence max_turn_deg max_travel",
@@ -42,17 +43,19 @@ INPUTS = {
     "WorldStereo_UpdateMemory": "memory images trajectory keep_frames clip_name geometry alignment "
     "fusion sky min_confidence cell_size carving edge_threshold percentile depth_kind",
     "WorldStereo_InspectMemory": "memory",
+    "WorldStereo_ViewMemory": "memory view_state",
     "WorldStereo_SaveMemory": "memory filename_prefix",
     "WorldStereo_LoadMemory": "file",
     "WorldStereo_PickView": "memory view",
     "WorldStereo_CropMemory": "memory shape keep right down forward width height length radius trajectory "
-    "frame unit",
+    "frame unit selection views",
     "WorldStereo_CropToView": "memory trajectory frame keep near far unit",
-    "WorldStereo_DeleteUnderMask": "memory mask trajectory frame reach views depth_tolerance radius",
+    "WorldStereo_DeleteUnderMask": "memory mask trajectory frame reach views depth_tolerance radius "
+    "selection",
     "WorldStereo_RemoveClip": "memory clip",
     "WorldStereo_TransformMemory": "memory right down forward yaw_deg pitch_deg roll_deg scale pivot unit "
-    "trajectory",
-    "WorldStereo_RecolourMemory": "memory reference strength clips",
+    "trajectory selection",
+    "WorldStereo_RecolourMemory": "memory reference strength clips selection",
     "WorldStereo_MergeMemories": "first second align numbers merge_within first_view second_view unit views",
     "WorldStereo_CompareMemories": "before after tolerance trajectory unit",
     "WorldStereo_DrawCoverage": "memory trajectory depth_tolerance radius",

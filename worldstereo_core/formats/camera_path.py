@@ -61,6 +61,11 @@ def camera_path_from_json(text: str, name: str = "waypoints") -> tuple[CameraPat
         )
     if not text.strip():
         raise PathError(f"{name}: the text is empty, expected {EXPECTED}. Write waypoints or wire a path.")
+    if text.lstrip().startswith("{'"):
+        raise PathError(
+            f"{name}: is an object written out by Python, expected {EXPECTED} as text. A program that calls "
+            "ComfyUI sends a string here: json.dumps(path), not path."
+        )
     content = parse_json(source, text, EXPECTED)
     if not isinstance(content, dict):
         raise PathError(f"{name}: holds {shown(content)}, expected {EXPECTED}. Begin it with a brace.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from io import BytesIO
 
 import numpy as np
 import torch
@@ -57,14 +58,26 @@ def write_png(path: str | os.PathLike[str], image: Tensor) -> None:
 
     Values outside 0..1, which decoders and filters produce, become black or white.
     """
+    content = image_to_png(f"image for {path}", image)
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def image_to_png(name: str, image: Tensor) -> bytes:
+    """The bytes of an 8-bit PNG of [3, H, W] or [H, W] floats 0..1, as ``write_png`` writes them.
+
+    Args:
+        name: the picture as the user knows it, for messages.
+    """
     from PIL import Image
 
     if image.ndim != 2 and not (image.ndim == 3 and image.shape[0] == 3):
         raise ShapeError(f"image: got shape {list(image.shape)}, expected [3, H, W] or [H, W].")
-    levels = to_bytes(f"image for {path}", image)
+    levels = to_bytes(name, image)
     pixels = levels.permute(1, 2, 0) if levels.ndim == 3 else levels
-    with replace_when_done(path) as temporary:
-        Image.fromarray(pixels.contiguous().numpy()).save(temporary, format="PNG", compress_level=4)
+    content = BytesIO()
+    Image.fromarray(pixels.contiguous().numpy()).save(content, format="PNG", compress_level=4)
+    return content.getvalue()
 
 
 def to_bytes(name: str, image: Tensor) -> Tensor:

@@ -205,6 +205,17 @@ def path_from_cameras(camera: Cameras, scale: float = 1.0) -> CameraPath:
     return CameraPath((waypoint,), width=camera.width, height=camera.height, scale=scale)
 
 
+def path_from_views(views: Sequence[Waypoint], camera: Cameras, scale: float = 1.0) -> CameraPath:
+    """A path through views in order, at a camera's picture size; times follow the distances between them.
+
+    Args:
+        camera: stands in if there are no views.
+        scale: scene units that count as one.
+    """
+    path = path_from_cameras(camera, scale)
+    return replace(path, waypoints=spread_times(views)) if views else path
+
+
 def path_from_trajectory(
     trajectory: Trajectory, num_waypoints: int, interpolation: str = "catmull_rom", scale: float = 1.0
 ) -> CameraPath:

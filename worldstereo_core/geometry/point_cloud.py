@@ -119,6 +119,16 @@ class PointCloud:
             evidence=None if self.evidence is None else self.evidence.select(index),
         )
 
+    def thinned(self, most: int, is_shuffled: bool = False) -> PointCloud:
+        """At most so many of the points, spread evenly over their order; always the same ones.
+
+        Args:
+            is_shuffled: put them in an order whose beginnings are even samples, too.
+        """
+        if self.num_points <= most and not is_shuffled:
+            return self
+        return self.select(spread_indices(self.num_points, most, is_shuffled).to(self.xyz.device))
+
     def to(self, device: torch.device | str) -> PointCloud:
         """Return the cloud on another device."""
         return replace(
@@ -177,6 +187,22 @@ class PointCloud:
 
             evidence = Evidence(total(evidence.weight), total(evidence.seen), total(evidence.missed))
         return PointCloud(mean(self.xyz), mean(self.rgb), mean(self.confidence), clip, normal, evidence)
+
+
+def spread_indices(count: int, most: int, is_shuffled: bool = False) -> Tensor:
+    """Numbers below ``count``, at most so many: one at random from each of as many equal parts.
+
+    Every n-th point of a picture would show as stripes; random parts do not, and leave no large gap.
+
+    Returns:
+        [min(count, most)] int64, ascending or shuffled; always the same for the same arguments.
+    """
+    generator = torch.Generator().manual_seed(count)
+    kept = min(count, most)
+    edges = torch.arange(kept + 1, dtype=torch.int64) * count // max(kept, 1)
+    inside = torch.rand(kept, generator=generator, dtype=torch.float64)
+    index = edges[:-1] + (inside * edges.diff()).long()
+    return index[torch.randperm(kept, generator=generator)] if is_shuffled else index
 
 
 def _join_evidence(clouds: Sequence[PointCloud]) -> Evidence | None:

@@ -19,7 +19,7 @@ from ..geometry.cameras import Cameras, check_cameras, project, unproject
 from ..geometry.depth import has_depth
 from ..geometry.similarity import Similarity
 from .fusion import VoxelMap
-from .mask import Region, painted_region
+from .mask import ClipRegion, painted_region
 from .memory import GeometricMemory
 from .view import View
 
@@ -34,6 +34,7 @@ def crop_to_box(
     *,
     keep: Keep = "inside",
     axes_from_world: Tensor | None = None,
+    max_lost: float = 1.0,
 ) -> GeometricMemory:
     """Keep the points inside or outside a box.
 
@@ -41,6 +42,7 @@ def crop_to_box(
         low, high: [3] corners, scene units; infinite sides are open. The faces belong to the box.
         axes_from_world: [4, 4] rigid, brings world points into the axes of ``low`` and ``high``; the world's
             own axes by default.
+        max_lost: as in ``delete_by_mask``; every view stays by default.
 
     Raises: WorldStereoError if a corner is not below the other, or nothing would be left.
     """
@@ -52,12 +54,12 @@ def crop_to_box(
             "the first below the second's. Swap them or widen the box."
         )
 
-    def is_inside(xyz: Tensor) -> Tensor:
+    def is_inside(xyz: Tensor, _: Tensor) -> Tensor:
         near, far = corners.to(xyz.device)
         xyz = _in_axes(xyz, axes_from_world)
         return ((xyz >= near) & (xyz <= far)).all(-1)
 
-    return _keep(memory, is_inside, keep, "box")
+    return keep_region(memory, is_inside, keep, "box", max_lost)
 
 
 def crop_to_sphere(
@@ -67,6 +69,7 @@ def crop_to_sphere(
     *,
     keep: Keep = "inside",
     axes_from_world: Tensor | None = None,
+    max_lost: float = 1.0,
 ) -> GeometricMemory:
     """Keep the points inside or outside a sphere.
 
@@ -74,6 +77,7 @@ def crop_to_sphere(
         centre, radius: [3] and a length, scene units.
         axes_from_world: [4, 4] rigid, brings world points into the axes of ``centre``; the world's own axes
             by default.
+        max_lost: as in ``delete_by_mask``; every view stays by default.
 
     Raises: WorldStereoError if the radius is not positive, or nothing would be left.
     """
@@ -82,10 +86,10 @@ def crop_to_sphere(
     if not radius > 0:
         raise WorldStereoError(f"radius: got {radius}, expected a length above 0 in scene units.")
 
-    def is_inside(xyz: Tensor) -> Tensor:
+    def is_inside(xyz: Tensor, _: Tensor) -> Tensor:
         return (_in_axes(xyz, axes_from_world) - middle.to(xyz.device)).norm(dim=-1) <= radius
 
-    return _keep(memory, is_inside, keep, "sphere")
+    return keep_region(memory, is_inside, keep, "sphere", max_lost)
 
 
 def crop_to_frustum(
@@ -110,13 +114,13 @@ def crop_to_frustum(
             f"near and far: got {near} and {far}, expected 0 <= near < far in scene units."
         )
 
-    def is_inside(xyz: Tensor) -> Tensor:
+    def is_inside(xyz: Tensor, _: Tensor) -> Tensor:
         here = camera.to(xyz.device)
         xy, z = project(xyz, here.K[0], here.w2c[0])
         size = xyz.new_tensor([here.width, here.height])
         return (z > near) & (z <= far) & ((xy >= 0) & (xy <= size)).all(-1)
 
-    return _keep(memory, is_inside, keep, "view volume")
+    return keep_region(memory, is_inside, keep, "view volume")
 
 
 def delete_by_mask(
@@ -127,6 +131,7 @@ def delete_by_mask(
     depth_tolerance: float | None = 0.05,
     radius: float = 0.008,
     max_lost: float = 1.0,
+    within: ClipRegion | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> GeometricMemory:
     """Delete what a painted mask covers in one view, or in several.
@@ -137,6 +142,7 @@ def delete_by_mask(
         max_lost: a view that loses more than this share of its pixels with depth leaves the bank, so that
             no reference shows what was deleted. The first view, the input image, always stays; so do views
             without depth. 1 keeps every view.
+        within: only what lies in it goes; everywhere by default.
 
     Raises: WorldStereoError if mask and camera do not fit, the mask is empty, or nothing would be left.
     """
@@ -145,7 +151,11 @@ def delete_by_mask(
     region = painted_region(
         memory.points, mask, camera, depth_tolerance=depth_tolerance, radius=radius, progress=progress
     )
-    return _keep(memory, region, "outside", "painted mask", max_lost)
+
+    def is_painted(xyz: Tensor, clip: Tensor) -> Tensor:
+        return region(xyz) if within is None else region(xyz) & within(xyz, clip)
+
+    return keep_region(memory, is_painted, "outside", "painted mask", max_lost)
 
 
 def transform_memory(memory: GeometricMemory, similarity: Similarity) -> GeometricMemory:
@@ -257,17 +267,24 @@ def clean_memory(
     return replace(memory, points=points, history=(*memory.history, line))
 
 
-def _keep(
-    memory: GeometricMemory, region: Region, keep: Keep, what: str, max_lost: float = 1.0
+def keep_region(
+    memory: GeometricMemory, region: ClipRegion, keep: Keep, what: str, max_lost: float = 1.0
 ) -> GeometricMemory:
-    """The memory with only the points inside or outside of a region, in points and view depth alike."""
+    """The memory with only the points inside or outside of a region, in points and view depth alike.
+
+    Args:
+        what: the region as the user knows it, for messages and the history.
+        max_lost: a view other than the first leaves if it loses more than this share of its depth.
+
+    Raises: WorldStereoError if nothing would be left.
+    """
     if keep not in ("inside", "outside"):
         raise WorldStereoError(f'keep: got "{keep}", expected "inside" or "outside".')
 
-    def goes(xyz: Tensor) -> Tensor:
-        return region(xyz) if keep == "outside" else ~region(xyz)
+    def goes(xyz: Tensor, clip: Tensor) -> Tensor:
+        return region(xyz, clip) if keep == "outside" else ~region(xyz, clip)
 
-    gone = goes(memory.points.xyz)
+    gone = goes(memory.points.xyz, memory.points.clip)
     left = memory.points.num_points - int(gone.sum())
     if left == 0:
         raise WorldStereoError(
@@ -275,7 +292,7 @@ def _keep(
             "and size in scene units, and whether inside or outside is kept."
         )
     points = memory.points if left == memory.points.num_points else memory.points.select(~gone)
-    views = tuple(_without_depth(view, goes) for view in memory.views)
+    views = tuple(without_depth(view, goes) for view in memory.views)
     kept = tuple(
         new
         for index, (old, new) in enumerate(zip(memory.views, views, strict=True))
@@ -290,15 +307,22 @@ def _keep(
     return replace(memory, points=points, views=kept, history=(*memory.history, line))
 
 
-def _without_depth(view: View, goes: Region) -> View:
+def without_depth(view: View, goes: ClipRegion) -> View:
     """The view without the depth of pixels whose world point goes; the same object if none does."""
-    if view.depth is None:
-        return view
-    xyz = unproject(view.depth[None], view.K[None], view.w2c[None])[0].reshape(-1, 3)
-    gone = (goes(torch.nan_to_num(xyz)) & torch.isfinite(xyz).all(-1)).reshape(view.depth.shape)
-    if not bool((gone & has_depth(view.depth)).any()):
+    gone = region_in_view(view, goes)
+    if view.depth is None or not bool(gone.any()):
         return view
     return replace(view, depth=torch.where(gone, 0.0, view.depth))
+
+
+def region_in_view(view: View, region: ClipRegion) -> Tensor:
+    """[H, W] bool: pixels of a view whose world point lies in a region; none without depth."""
+    if view.depth is None:
+        return torch.zeros(view.height, view.width, dtype=torch.bool)
+    xyz = unproject(view.depth[None], view.K[None], view.w2c[None])[0].reshape(-1, 3)
+    clip = torch.full(xyz.shape[:1], view.clip, dtype=torch.int32, device=xyz.device)
+    inside = region(torch.nan_to_num(xyz), clip).reshape(view.depth.shape)
+    return inside & has_depth(view.depth)
 
 
 def _share_lost(old: View, new: View) -> float:

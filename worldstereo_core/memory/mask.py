@@ -16,6 +16,8 @@ from ..geometry.render import render_points
 
 # World points [N, 3] -> [N] bool: which of them lie in it.
 Region: TypeAlias = Callable[[Tensor], Tensor]
+# The same for points [N, 3] of clips [N].
+ClipRegion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 _ASPECT_TOLERANCE = 0.01
 

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ..checks import WorldStereoError, check_shape
+from .editing import region_in_view
+from .mask import ClipRegion
 from .memory import GeometricMemory
-from .view import image_to_bytes
+from .view import View, image_to_bytes
 
 # Colours that hardly vary in some direction must not be stretched without bound along it: variance floor.
 _VARIANCE_FLOOR = 1e-5
@@ -67,6 +69,7 @@ def recolour(
     *,
     clips: Collection[int] | None = None,
     strength: float = 1.0,
+    within: ClipRegion | None = None,
 ) -> GeometricMemory:
     """Return the memory with its points and views in the colours of a reference picture.
 
@@ -75,8 +78,9 @@ def recolour(
         clips: numbers of the clips that change; all by default. One map serves them all, found from their
             points (or, if they have none, their views).
         strength: 0 changes nothing, 1 matches mean and covariance fully.
+        within: only what lies in it changes: points, and the pixels of views that have depth there.
 
-    Raises: WorldStereoError if the clips hold neither points nor views.
+    Raises: WorldStereoError if the clips hold neither points nor views, or no points in ``within``.
     """
     check_shape("reference", reference, (3, "H", "W"))
     image_to_bytes("reference", reference)
@@ -84,9 +88,16 @@ def recolour(
     chosen = torch.ones_like(points.clip, dtype=torch.bool)
     if clips is not None:
         chosen = torch.isin(points.clip, points.clip.new_tensor(sorted(clips)))
+    if within is not None:
+        chosen = chosen & within(points.xyz, points.clip)
     is_chosen_view = [clips is None or view.clip in clips for view in memory.views]
     if bool(chosen.any()):
         colours = points.rgb[chosen]
+    elif within is not None:
+        raise WorldStereoError(
+            "selection: no point of these clips is selected, so nothing can be recoloured. Select points in "
+            "View World, name their clips, or unplug the selection."
+        )
     elif any(is_chosen_view):
         pictures = [view.image for view, use in zip(memory.views, is_chosen_view, strict=True) if use]
         colours = torch.cat([picture.flatten(1).mT.float() / 255 for picture in pictures])
@@ -94,17 +105,29 @@ def recolour(
         raise WorldStereoError(f"clips: got {sorted(clips or ())}, of which the memory holds none.")
     mapping = match_colours(colours, reference.flatten(1).mT.float(), strength)
     views = tuple(
-        replace(view, image=_map_picture(view.image, mapping), latent=None) if use else view
+        _mapped_view(view, mapping, within) if use else view
         for view, use in zip(memory.views, is_chosen_view, strict=True)
     )
     rgb = torch.where(chosen[:, None], mapping.to_colours(points.rgb), points.rgb)
     which = "all clips" if clips is None else f"clips {', '.join(str(clip) for clip in sorted(clips))}"
+    if within is not None:
+        which = f"{int(chosen.sum()):,} selected points of {which}"
     return replace(
         memory,
         points=replace(points, rgb=rgb),
         views=views,
         history=(*memory.history, f"Colours of {which} matched to a reference, strength {strength:.2g}."),
     )
+
+
+def _mapped_view(view: View, mapping: ColourMap, within: ClipRegion | None) -> View:
+    image = _map_picture(view.image, mapping)
+    if within is not None:
+        inside = region_in_view(view, within)
+        if not bool(inside.any()):
+            return view
+        image = torch.where(inside, image, view.image)
+    return replace(view, image=image, latent=None)
 
 
 def _map_picture(image: Tensor, mapping: ColourMap) -> Tensor:
