@@ -109,13 +109,14 @@ app2.registerExtension({
 import { app as app3 } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 var WIDGETS = {
-  WORLDSTEREO_PATH_EDITOR: { create: "createPathEditor", minWidth: 620, minHeight: 440 }
+  WORLDSTEREO_PATH_EDITOR: { create: "createPathEditor", minWidth: 620, minHeight: 440 },
+  WORLDSTEREO_WORLD_VIEWER: { create: "createWorldViewer", minWidth: 620, minHeight: 440 }
 };
 var states = /* @__PURE__ */ new Map();
 var MOST_STATES = 100;
 var alive = /* @__PURE__ */ new Set();
 var bundle;
-var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"11f66f7262f3"}`);
+var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"977e69ba1e37"}`);
 function stateOf(key) {
   const state = states.get(key) ?? {};
   states.delete(key);

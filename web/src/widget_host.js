@@ -10,6 +10,7 @@ import { keyOf, locatorOf, nodeAt } from "./locator.js";
 /** Widget type of an input -> the view of the 3D bundle, and the least size of the node's body in pixels. */
 const WIDGETS = {
   WORLDSTEREO_PATH_EDITOR: { create: "createPathEditor", minWidth: 620, minHeight: 440 },
+  WORLDSTEREO_WORLD_VIEWER: { create: "createWorldViewer", minWidth: 620, minHeight: 440 },
 };
 // Lost when the page is left: where each view stood, over undo and tabs, which build every node anew.
 const states = new Map();
