@@ -303,7 +303,9 @@ def test_a_run_brings_points_pictures_and_the_very_cameras(editing):
         })()"""
     )
     assert off[0] == 5 and off[1] < 0.05
-    editing.page.wait_for_function(f"() => [...editorOf({EDITOR}).inset.images.values()].some(i => i.complete)")
+    editing.page.wait_for_function(
+        f"() => [...editorOf({EDITOR}).inset.images.values()].some(i => i.complete)"
+    )
     # Changed, the warnings are of another path; undone, the points come back with the outputs.
     editing.drag(editing.waypoint_at(2), 30, 0)
     assert editing.ask("e.session.isChanged") is True
@@ -352,11 +354,14 @@ def test_a_saved_workflow_brings_the_path_back_and_a_copy_is_independent(editing
             app.canvas.selectItems([node]);
             app.canvas.copyToClipboard([node]);
             app.canvas.pasteFromClipboard();
+            for (const other of app.graph.nodes)
+                if (other.type === "{NODE}" && other !== node) other.pos = [400, 1600];
             return app.graph.nodes.filter(n => n.type === "{NODE}").map(n => n.id);
         }}"""
     )
     assert len(ids) == 2, ids
     copy = max(ids)
+    editing.place()
     prompt = "async () => (await app.graphToPrompt()).output"
     assert editing.page.evaluate(prompt)[str(copy)]["inputs"]["camera_path"] == drawn
     editing.drag(editing.waypoint_at(1), 25, 25)
@@ -539,7 +544,9 @@ def test_twenty_editors_share_one_context_and_rest_when_nothing_moves(editing):
     )
     editing.page.wait_for_function("() => worldstereo3d.alive.size === 20", timeout=60_000)
     editing.page.wait_for_function("() => [...worldstereo3d.alive].every(e => e.view.painted)")
-    assert editing.page.evaluate("() => new Set([...worldstereo3d.alive].map(e => e.view.renderer)).size") == 1
+    assert (
+        editing.page.evaluate("() => new Set([...worldstereo3d.alive].map(e => e.view.renderer)).size") == 1
+    )
     assert editing.page.evaluate("() => contexts") <= 1
     editing.page.wait_for_timeout(500)
     count = "() => [...worldstereo3d.alive].reduce((sum, e) => sum + e.view.painted, 0)"
@@ -601,7 +608,9 @@ def test_the_other_renderer_takes_the_editor_over(editing):
     try:
         editing.page.wait_for_timeout(700)
         editing.place()
-        editing.page.wait_for_function(f"() => editorOf({EDITOR})?.view.canvas.getBoundingClientRect().width > 100")
+        editing.page.wait_for_function(
+            f"() => editorOf({EDITOR})?.view.canvas.getBoundingClientRect().width > 100"
+        )
         editing.page.wait_for_timeout(300)
         x, y = editing.waypoint_at(1)
         editing.drag((x, y), 30, -20)
