@@ -2,9 +2,9 @@
 
 Run: python benchmarks/editor_frames.py [--frames 8] [--output benchmarks/results/editor_frames_cpu.md]
 
-A frame is everything that a turn of the view costs: points, path, tools and the camera's picture, read back so that
-nothing is left in a queue. Needs playwright and Chromium (CHROMIUM_PATH, else /usr/bin/chromium); no ComfyUI. Without a
-GPU, Chromium draws WebGL in software (SwiftShader): such figures are an upper bound.
+A frame is what a turn of the view costs: points, path and tools, read back so that nothing is left in a
+queue. Needs playwright and Chromium (CHROMIUM_PATH, else /usr/bin/chromium); no ComfyUI. Without a GPU,
+Chromium draws WebGL in software (SwiftShader): such figures are an upper bound.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ SCRIPT = """async ([count, frames, width, height]) => {
     const element = document.createElement("div");
     Object.assign(element.style, { width: width + "px", height: height + "px" });
     document.body.replaceChildren(element);
-    const path = { version: 1, waypoints: [0, 1, 2, 3].map(i => ({ position: [0.3 * i, -0.1 * i, 0], time: i / 3 })) };
-    let text = JSON.stringify(path);
-    const editor = createPathEditor({ element, value: () => text, change: (t) => { text = t; }, state: {}, locale: "en",
-        viewUrl: () => "", nodeInput: () => undefined, property: () => undefined, runNode: () => {} });
+    const waypoints = [0, 1, 2, 3].map(i => ({ position: [0.3 * i, -0.1 * i, 0], time: i / 3 }));
+    let text = JSON.stringify({ version: 1, waypoints });
+    const editor = createPathEditor({ element, value: () => text, change: (t) => { text = t; }, state: {},
+        locale: "en", viewUrl: () => "", nodeInput: () => undefined, property: () => undefined,
+        runNode: () => {} });
     const xyz = new Float32Array(3 * count), rgb = new Uint8Array(3 * count);
     for (let i = 0; i < count; i++) {
         const x = 2.4 * ((i * 0.754877) % 1) - 1.2, y = 1.6 * ((i * 0.569840) % 1) - 0.8;
@@ -68,7 +69,8 @@ SCRIPT = """async ([count, frames, width, height]) => {
             const z = m[2] * a + m[6] * b + m[10] * c;
             const u = Math.floor(camera.cx + camera.fx * (m[0] * a + m[4] * b + m[8] * c) / z);
             const v = Math.floor(camera.cy + camera.fy * (m[1] * a + m[5] * b + m[9] * c) / z);
-            if (!(z > 0.01) || u < 0 || v < 0 || u >= width || v >= height || near[v * width + u] < z) continue;
+            if (!(z > 0.01) || u < 0 || v < 0 || u >= width || v >= height) continue;
+            if (near[v * width + u] < z) continue;
             near[v * width + u] = z;
             picture.data.set([rgb[3 * k], rgb[3 * k + 1], rgb[3 * k + 2], 255], 4 * (v * width + u));
         }
@@ -85,7 +87,9 @@ SCRIPT = """async ([count, frames, width, height]) => {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--gpu", action="store_true", help="let Chromium use the graphics card")
     parser.add_argument("--output", type=Path)
@@ -142,10 +146,11 @@ def report(results: dict[int, dict[str, Any]], load: float, given: list[str]) ->
             "",
             f"`python benchmarks/editor_frames.py {' '.join(given)}`".replace(" `", "`"),
             "",
-            f"Machine: {platform.processor() or platform.machine()}, {os.cpu_count()} threads; {first['name']}; load "
-            f"average before the run {load:.1f}",
+            f"Machine: {platform.processor() or platform.machine()}, {os.cpu_count()} threads; "
+            f"{first['name']}; "
+            f"load average before the run {load:.1f}",
             "",
-            f"A view of {width} x {height} pixels with path, tools and the camera's picture:",
+            f"A view of {width} x {height} pixels with path and tools:",
             "",
             "| points | a frame, median | slowest | plain JavaScript z-buffer, points alone |",
             "|---|---|---|---|",

@@ -26,9 +26,11 @@ Nothing is lost: every edit makes a new memory, the one before it is still on th
 2. Choose the **memory** file, with at least one clip in it. Press R after saving one.
 3. Run *Picture to paint on* alone, save what it shows, load it in **Painted mask**, and paint there over \
 what has to go (right click, *Open in MaskEditor*). A segmentation node does as well.
-4. Run the group *What changed* before you pay: red is gone, green is new, and the coverage shows what the \
+4. Or select in *Look around, select in 3D*: press the play button above it, then draw a box, paint or \
+draw a lasso over what has to go. Nothing selected: nothing more is deleted.
+5. Run the group *What changed* before you pay: red is gone, green is new, and the coverage shows what the \
 camera will find.
-5. Run all.
+6. Run all.
 
 {notes.CLIP_LENGTH}
 
@@ -61,8 +63,17 @@ def saved(graph: Graph, left: int, top: int, moge: Output) -> Source:
         memory=load["memory"],
         view=-1,
     )
-    box = graph.group("2 · The world so far", left, top, [[load, seen], [start, shown]], pieces.GREEN)
-    return Source(start["picture"], load["memory"], box, {"shown": shown, "start": start})
+    viewer = graph.add(
+        "WorldStereo_ViewMemory",
+        title="Look around, select in 3D",
+        width=960,
+        height=900,
+        memory=load["memory"],
+    )
+    columns = [[load, seen], [start, shown], [viewer]]
+    box = graph.group("2 · The world so far", left, top, columns, pieces.GREEN)
+    nodes = {"shown": shown, "start": start, "viewer": viewer}
+    return Source(start["picture"], load["memory"], box, nodes)
 
 
 def edits(graph: Graph, left: int, top: int, source: Source) -> tuple[Node, Node, Box]:
@@ -77,12 +88,22 @@ def edits(graph: Graph, left: int, top: int, source: Source) -> tuple[Node, Node
         mask=mask["MASK"],
         trajectory=shown["trajectory"],
     )
+    selected = graph.add(
+        "WorldStereo_CropMemory",
+        title="Delete what was selected in 3D",
+        width=400,
+        height=640,
+        memory=cut["memory"],
+        keep="outside",
+        selection=source.nodes["viewer"]["selection"],
+        views="remove those that show it",
+    )
     clear = graph.add(
         "WorldStereo_CropToView",
         title="Clear what floats before the lens",
         width=400,
         height=480,
-        memory=cut["memory"],
+        memory=selected["memory"],
         trajectory=start["trajectory"],
         keep="outside",
         far=0.1,
@@ -121,7 +142,7 @@ def edits(graph: Graph, left: int, top: int, source: Source) -> tuple[Node, Node
         reference=start["picture"],
         clips="1",
     )
-    columns = [[mask, cut, clear], [thing, moved], [merged, colours]]
+    columns = [[mask, cut], [selected, clear], [thing, moved], [merged, colours]]
     return mask, colours, graph.group("4 · Edit", left, top, columns, pieces.GREEN)
 
 

@@ -2,8 +2,8 @@
 
     python tests/data/make_editor_golden.py
 
-The path an empty editor stands for, the cameras of sampled frames at sizes that cut the picture, and where the
-renderer draws marked points (web/test reads it; tests/geometry/test_editor_golden.py holds Python to it).
+The path an empty editor stands for, the cameras of sampled frames at sizes that cut the picture, and where
+the renderer draws marked points (web/test reads it; tests/geometry/test_editor_golden.py holds Python to it).
 """
 
 from __future__ import annotations

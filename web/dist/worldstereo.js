@@ -118,7 +118,7 @@ var leftBehind = /* @__PURE__ */ new Set();
 var CLAIMS = [0, 50, 250, 1e3];
 var alive = /* @__PURE__ */ new Set();
 var bundle;
-var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"3986c2512d8e"}`);
+var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"98e90c61e9e1"}`);
 function stateOf(key) {
   const state = states.get(key) ?? {};
   states.delete(key);

@@ -55,7 +55,7 @@ void main() {
   if (hidden || a_confidence < u_min_confidence) { gl_Position = vec4(0.0, 0.0, 2.0, 1.0); gl_PointSize = 0.0; return; }
   gl_Position = u_clip_matrix * vec4(a_position, 1.0);
   gl_PointSize = clamp(u_size.x + u_size.y / max(gl_Position.w, 1e-6), 1.0, 48.0);
-  v_colour = u_mode == 1 ? ramp(a_confidence) : u_mode == 2 ? wheel(a_clip) :
+  v_colour = u_mode == 1 ? ramp(a_confidence) : u_mode == 2 ? wheel(a_clip) * (0.55 + 0.6 * dot(a_colour, vec3(0.3, 0.6, 0.1))) :
     u_mode == 3 ? ramp((a_position.y - u_heights.x) / (u_heights.y - u_heights.x)) : a_colour;
   v_colour = mix(v_colour, vec3(1.0, 0.55, 0.1), 0.75 * a_mark);
 }`;

@@ -53,7 +53,7 @@ export class Panel {
     });
     this.parts = make("div", "ws-parts");
     this.parts.setAttribute("role", "list");
-    const triple = (key, label, change, options = {}) => {
+    const triple = (label, change, options = {}) => {
       const fields = ["X", "Y", "Z"].map((axis, i) =>
         numberField({
           label: t(label, { axis }), digits: 3, step: () => 0.01 * viewer.unit(),
@@ -64,17 +64,18 @@ export class Panel {
       );
       const element = make("div", "ws-triple");
       element.append(...fields.map((field) => field.element));
-      this[key] = fields;
-      return element;
+      return { element, fields };
     };
-    const centre = triple("centre", "centre_axis", (i, value) => ({ centre: session.activePart.centre.with(i, value) }));
-    const size = triple("size", "size_axis", (i, value) => ({ size: session.activePart.size.with(i, value) }), { min: 1e-6 });
+    const centre = triple("centre_axis", (i, value) => ({ centre: session.activePart.centre.with(i, value) }));
+    const size = triple("size_axis", (i, value) => ({ size: session.activePart.size.with(i, value) }), { min: 1e-6 });
     this.turn = numberField({
       label: t("box_turn"), digits: 1, min: -360, max: 360, step: () => 1,
       onInput: (value) => session.editActive({ wxyz: this.#turned(value) }),
       onCommit: () => session.commit(),
     });
-    this.boxRows = [row(t("centre"), centre), row(t("size"), size), row(t("box_turn_short"), this.turn.element)];
+    this.centre = centre.fields;
+    this.size = size.fields;
+    this.boxRows = [row(t("centre"), centre.element), row(t("size"), size.element), row(t("box_turn_short"), this.turn.element)];
     this.mode = selectField(t("mode"), MODES.map((mode) => [mode, t(`mode_${mode}_short`)]), (mode) => actions.setMode(mode));
     this.modeRow = row(t("mode"), this.mode);
     this.clear = button({ icon: "clear", label: t("clear"), text: t("clear"), className: "ws-filled", onClick: () => actions.clear() });

@@ -134,6 +134,8 @@ export class Selector {
     this.cloud = cloud;
     /** @type {{ key: string, seen: any, surface: Float32Array | null }[]} */
     this.views = [];
+    /** @type {WeakMap<Part, Uint8Array>} */
+    this.masks = new WeakMap();
   }
 
   /**
@@ -152,6 +154,7 @@ export class Selector {
     return marks;
   }
 
+  /** @param {Part} box */
   #inBox({ centre, size, wxyz = [1, 0, 0, 0], clips }) {
     const { xyz, clip } = this.cloud;
     const m = invert(quaternionToPose(wxyz, centre));
@@ -171,16 +174,29 @@ export class Selector {
   /** @param {Part[]} strokes of one view, reach and mode */
   #painted(strokes) {
     const [first] = strokes;
-    const masks = strokes.map((stroke) => paintMask(stroke).mask);
+    const mask = this.#maskOf(strokes);
     const view = this.#view(first);
     const { pixel, depth } = view.seen;
-    const isUnder = (at) => masks.some((mask) => mask[at] === 1);
-    if ((first.reach ?? VISIBLE) !== VISIBLE) return (i) => pixel[i] >= 0 && isUnder(pixel[i]);
+    if ((first.reach ?? VISIBLE) !== VISIBLE) return (i) => pixel[i] >= 0 && mask[pixel[i]] === 1;
     view.surface ??= nearestSurface(this.cloud, view.seen);
     const { surface } = view;
-    return (i) => pixel[i] >= 0 && isUnder(pixel[i]) && depth[i] <= surface[pixel[i]] * (1 + DEPTH_TOLERANCE);
+    return (i) => pixel[i] >= 0 && mask[pixel[i]] === 1 && depth[i] <= surface[pixel[i]] * (1 + DEPTH_TOLERANCE);
   }
 
+  /** What any of the strokes covers; each is painted once. @param {Part[]} strokes */
+  #maskOf(strokes) {
+    let all = null;
+    for (const stroke of strokes) {
+      let mask = this.masks.get(stroke);
+      if (!mask) this.masks.set(stroke, (mask = paintMask(stroke).mask));
+      if (strokes.length === 1) return mask;
+      all ??= new Uint8Array(mask.length);
+      for (let i = 0; i < mask.length; i++) all[i] |= mask[i];
+    }
+    return all;
+  }
+
+  /** @param {Part} stroke */
   #view({ view, clips }) {
     const key = JSON.stringify([view, clips]);
     let found = this.views.find((entry) => entry.key === key);

@@ -1,6 +1,7 @@
 /** Looks that only the world viewer needs, beside ui/theme.js. */
 
 const STYLE = `
+.ws-world .ws-row > .ws-field { width: 112px; }
 .ws-world .ws-legend { display: flex; align-items: center; gap: 6px; margin-top: 4px; color: var(--ws-muted); font-variant-numeric: tabular-nums; }
 .ws-world .ws-legend[hidden] { display: none; }
 .ws-world .ws-legend > i { flex: 1; height: 8px; border-radius: 4px; background: linear-gradient(90deg, #450d5c, #2b708f, #fce826); }

@@ -82,10 +82,10 @@ export class WorldViewer {
     });
     root.addEventListener("pointerdown", (event) => {
       event.stopPropagation();
-      if (!event.target.closest("input, select, button")) root.focus({ preventScroll: true });
+      if (!(/** @type {HTMLElement} */ (event.target).closest("input, select, button"))) root.focus({ preventScroll: true });
     });
     for (const kind of ["wheel", "contextmenu", "dblclick"])
-      root.addEventListener(kind, (event) => {
+      root.addEventListener(kind, (/** @type {any} */ event) => {
         if (event.ctrlKey && kind === "wheel") event.preventDefault();
         event.stopPropagation();
       });
@@ -266,12 +266,18 @@ export class WorldViewer {
     orbit.fovDeg = world?.inputView.fov_deg ?? 60;
     const bounds = cloud?.bounds;
     const ahead = column(start, 2);
-    const center = bounds?.center ?? add(column(start, 3), ahead.map((value) => value * this.unit()));
-    const radius = Math.max(0.75 * (bounds?.radius ?? this.unit()), 0.3 * this.unit());
+    const middle = bounds?.center ?? add(column(start, 3), ahead.map((value) => value * this.unit()));
+    // From behind the cameras, so that they are seen before what they look at.
+    const eyes = (world?.views ?? []).map(({ camera }) => column(camera.c2w, 3));
+    const places = [...eyes, column(start, 3), middle];
+    const low = [0, 1, 2].map((i) => Math.min(...places.map((place) => place[i])));
+    const high = [0, 1, 2].map((i) => Math.max(...places.map((place) => place[i])));
+    const center = low.map((value, i) => (value + high[i]) / 2);
+    const spread = Math.hypot(...high.map((value, i) => value - low[i])) / 2;
     orbit.lookFrom([...IDENTITY], this.unit());
     const side = [ahead[2], 0, -ahead[0]];
-    orbit.lookAlong([-ahead[0] + 0.55 * side[0], -0.55, -ahead[2] + 0.55 * side[2]]);
-    orbit.frame(center, radius);
+    orbit.lookAlong([-ahead[0] + 0.6 * side[0], -0.6, -ahead[2] + 0.6 * side[2]]);
+    orbit.frame(center, Math.max(0.6 * (bounds?.radius ?? this.unit()), 1.1 * spread, 0.3 * this.unit()));
     this.view.requestDraw();
   }
 
@@ -291,12 +297,13 @@ export class WorldViewer {
     return { aspect: 1.6, share: GATE_SHARE };
   }
 
+  /** @returns {Partial<import("../view/point_renderer.js").Picture>} */
   #look() {
     if (this.points.settle()) this.panel.facts.textContent = this.selectionText();
     const { look } = this.session;
     const grow = this.view.canvas.width / Math.max(this.view.canvas.clientWidth, 1);
     return {
-      mode: look.colour,
+      mode: /** @type {"colour"} */ (look.colour),
       hiddenClips: new Set(look.hidden),
       minConfidence: look.minConfidence > 0 ? look.minConfidence : -1,
       pointPixels: look.pointSize * grow,
