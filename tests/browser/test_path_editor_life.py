@@ -179,8 +179,6 @@ def test_without_webgl_the_path_can_still_be_drawn(editing):
     # Another copy of the bundle, as a browser without WebGL 2 would load it.
     said = editing.page.evaluate(
         """async () => {
-            const url = performance.getEntriesByType("resource").map(r => r.name)
-                .find(name => name.includes("worldstereo_3d.mjs"));
             const real = HTMLCanvasElement.prototype.getContext;
             HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
                 return kind === "webgl2" ? null : real.call(this, kind, ...more);
@@ -189,7 +187,7 @@ def test_without_webgl_the_path_can_still_be_drawn(editing):
             Object.assign(element.style, { position: "fixed", width: "600px", height: "400px" });
             document.body.append(element);
             try {
-                const { createPathEditor } = await import(url + "&without_webgl");
+                const { createPathEditor } = await import(worldstereo3d.bundle + "&without_webgl");
                 let written = "";
                 const view = createPathEditor({ element, value: () => written, state: {}, locale: "en",
                     change: (text) => { written = text; }, viewUrl: () => "", nodeInput: () => undefined,

@@ -118,7 +118,8 @@ var leftBehind = /* @__PURE__ */ new Set();
 var CLAIMS = [0, 50, 250, 1e3];
 var alive = /* @__PURE__ */ new Set();
 var bundle;
-var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"98e90c61e9e1"}`);
+var BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${"98e90c61e9e1"}`, import.meta.url).href;
+var loadBundle = () => bundle ??= import(BUNDLE_URL);
 function stateOf(key) {
   const state = states.get(key) ?? {};
   states.delete(key);
@@ -285,4 +286,4 @@ app3.registerExtension({
       for (const host of hostsOf(nodeAt(locator))) host.setOutput(output);
   }
 });
-window.worldstereo3d = { alive, hostsOf };
+window.worldstereo3d = { alive, hostsOf, bundle: BUNDLE_URL };

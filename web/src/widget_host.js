@@ -27,7 +27,8 @@ const CLAIMS = [0, 50, 250, 1000]; // ms after a widget was made
 const alive = new Set();
 
 let bundle;
-const loadBundle = () => (bundle ??= import(`./worldstereo_3d.mjs?v=${BUNDLE_HASH}`));
+const BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${BUNDLE_HASH}`, import.meta.url).href;
+const loadBundle = () => (bundle ??= import(BUNDLE_URL));
 
 /** @param {string} key */
 function stateOf(key) {
@@ -215,5 +216,5 @@ app.registerExtension({
   },
 });
 
-/** For tests: views that are alive, and the host of a node's widget. */
-window.worldstereo3d = { alive, hostsOf };
+/** For tests: views that are alive, the host of a node's widget, and where the views come from. */
+window.worldstereo3d = { alive, hostsOf, bundle: BUNDLE_URL };
