@@ -261,6 +261,7 @@ def test_memory_does_not_grow_over_fifty_editors(editing):
                         await new Promise(requestAnimationFrame);
                     if (!worldstereo3d.alive.size) throw new Error("no editor was built");
                     const [editor] = worldstereo3d.alive;
+                    (window.editors ??= []).push(new WeakRef(editor));
                     editor.view.setCloud({ count: 2000, xyz: new Float32Array(6000).map(Math.random),
                         rgb: new Uint8Array(6000), confidence: null, clip: null, marks: null, marksVersion: 0,
                         bounds: { low: [0, 0, 0], high: [1, 1, 1] } });
@@ -275,12 +276,15 @@ def test_memory_does_not_grow_over_fifty_editors(editing):
     editing.page.evaluate(
         "() => { app.graph.clear(); app.canvas.ds.scale = 1; app.canvas.ds.offset = [-330, 60]; }"
     )
-    cycles(15)
+    cycles(10)
     before = used()
     cycles(50)
     grown = used() - before
-    # A leaked editor with its points would hold 0.1 MB or more: 5 MB.
-    assert grown < 2.5, f"{grown:.2f} MB"
+    left = editing.page.evaluate("() => [editors.length, editors.filter((editor) => editor.deref()).length]")
+    assert left[0] == 60 and left[1] <= 1, left
+    # Nodes 2.0 itself keeps half a megabyte of any node that was removed: measured with Sample Camera Path.
+    if editing.frontend.renderer == "classic":
+        assert grown < 2.5, f"{grown:.2f} MB"
 
 
 def test_the_other_renderer_takes_the_editor_over(editing):
