@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from world_files import status  # noqa: E402
 from worldstereo_core.formats.exr_writer import write_exr_depth  # noqa: E402
 from worldstereo_core.formats.images import write_png  # noqa: E402
 from worldstereo_core.formats.video import write_mp4  # noqa: E402
+from worldstereo_core.in_order import in_order, thread_pool  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "clip_files.md"
 HEIGHT, WIDTH, FPS = 480, 832, 16
@@ -50,8 +52,10 @@ def make_frames(count: int) -> Tensor:
 
 
 def stills(folder: Path, frames: Tensor) -> None:
-    for number, frame in enumerate(frames):
-        write_png(folder / f"{number:05d}.png", frame)
+    """As Export World writes them: some at once."""
+    with thread_pool() as pool:
+        work = in_order(pool, lambda at, _: write_png(folder / f"{at:05d}.png", frames[at]), len(frames), 1)
+        deque(work, maxlen=0)
 
 
 def depths(folder: Path, frames: Tensor) -> None:

@@ -41,13 +41,19 @@ RESULTS = ROOT / "benchmarks" / "results" / "world_files.md"
 PLAIN = ("plain PLY (plyfile)", "plain text (numpy.savetxt)", "plain spacing (scipy cKDTree, all cores)")
 
 
-def make_cloud(count: int) -> PointCloud:
-    """Points on a wavy floor."""
+def make_cloud(count: int, is_shuffled: bool = False) -> PointCloud:
+    """Points on a wavy floor, picture after picture of 480 x 832 as depth maps give them, or shuffled."""
     generator = torch.Generator().manual_seed(0)
-    xyz = torch.rand(count, 3, generator=generator) * 10
-    xyz[:, 1] = 1 + 0.1 * (2 * xyz[:, 0]).sin()
-    rgb = torch.rand(count, 3, generator=generator)
-    return PointCloud(xyz, rgb, torch.ones(count), torch.zeros(count, dtype=torch.int32))
+    pixels = torch.arange(count)
+    picture, row, column = pixels // (480 * 832), pixels // 832 % 480, pixels % 832
+    noise = 0.5 * torch.rand(count, 2, generator=generator)
+    x = (column + noise[:, 0]) / 832 * 4 + picture % 5 * 1.5
+    z = (row + noise[:, 1]) / 480 * 3 + picture // 5 * 1.2
+    xyz = torch.stack([x, 1 + 0.1 * (2 * x).sin(), z], dim=1)
+    waves = [0.5 + 0.4 * (x * a + z * b).sin() for a, b in ((3, 1), (1, -4), (2, 2.5))]
+    rgb = (torch.stack(waves, dim=1) + 0.02 * torch.randn(count, 3, generator=generator)).clamp_(0, 1)
+    cloud = PointCloud(xyz, rgb, torch.ones(count), torch.zeros(count, dtype=torch.int32))
+    return cloud.select(torch.randperm(count, generator=generator)) if is_shuffled else cloud
 
 
 def plain_ply(path: Path, cloud: PointCloud) -> None:
@@ -86,6 +92,9 @@ WRITERS = {
     "splats.ply": lambda path, cloud: write_splat_ply(path, splats(cloud)),
     "splats.spz": lambda path, cloud: write_spz(path, splats(cloud)),
     "of these the sizes alone": lambda path, cloud: local_spacing(cloud.xyz),
+    "splats.ply, points shuffled": lambda path, cloud: write_splat_ply(path, splats(cloud)),
+    "splats.spz, points shuffled": lambda path, cloud: write_spz(path, splats(cloud)),
+    "of these the sizes, points shuffled": lambda path, cloud: local_spacing(cloud.xyz),
     PLAIN[0]: plain_ply,
     PLAIN[1]: plain_text,
     PLAIN[2]: plain_spacing,
@@ -94,7 +103,7 @@ WRITERS = {
 
 def measure(name: str, count: int, repeats: int, folder: Path) -> dict[str, float]:
     """Best time of the repeats, peak memory above the cloud, size of the file."""
-    cloud = make_cloud(count)
+    cloud = make_cloud(count, "shuffled" in name)
     WRITERS[name](folder / "warm", cloud.select(slice(0, 1000)))
     # The kernel forgets the peak of making the cloud, so that the next one is the writer's.
     Path("/proc/self/clear_refs").write_text("5")

@@ -88,4 +88,6 @@ def test_every_shipped_configuration_can_be_read():
     files = sorted((Path(__file__).resolve().parents[2] / "training").glob("*.yaml"))
     assert files
     for file in files:
-        assert read_config(file).licence == "Apache-2.0"
+        # Weights of ours have our licence; what is trained from a user's file is the user's matter.
+        is_ours = "small" in file.stem
+        assert read_config(file).licence == ("Apache-2.0" if is_ours else None), file.name

@@ -98,3 +98,28 @@ def test_agreeing_scores_move_nothing():
     clean = random(0).requires_grad_(True)
     matching_loss(clean, random(1), random(2), random(2), torch.tensor([300.0, 700.0])).backward()
     assert clean.grad is not None and clean.grad.abs().max() == 0
+
+
+def gaussian_velocity(noisy: Tensor, timesteps: Tensor, mean: Tensor) -> Tensor:
+    """The exact velocity where clean values are normal with deviation 1 around ``mean``."""
+    sigma = (timesteps / 1000).view(-1, 1, 1, 1, 1)
+    signal = 1 - sigma
+    clean = mean + signal / (signal**2 + sigma**2) * (noisy - signal * mean)
+    return (noisy - clean) / sigma
+
+
+def test_matching_moves_a_generator_to_what_the_teacher_finds_likely():
+    generator, teacher = torch.Generator().manual_seed(0), torch.tensor(2.0)
+    shift = torch.zeros((), requires_grad=True)  # the generator: noise, moved
+    optimiser = torch.optim.Adam([shift], lr=0.05)
+    levels = NoiseLevels(shift=1.0, lowest=0.1, highest=0.9)
+    for _ in range(150):
+        clean = torch.randn(SHAPE, generator=generator) + shift
+        timesteps = levels.draw(SHAPE[0], generator)
+        noisy = noisy_clip(clean.detach(), torch.randn(SHAPE, generator=generator), timesteps)
+        real = gaussian_velocity(noisy, timesteps, teacher)
+        fake = gaussian_velocity(noisy, timesteps, shift.detach())
+        optimiser.zero_grad()
+        matching_loss(clean, noisy, real, fake, timesteps).backward()
+        optimiser.step()
+    assert abs(float(shift.detach()) - 2) < 0.1

@@ -135,6 +135,17 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(toy, tmp_path:
     assert load_checkpoint(tmp_path).step == 2
 
 
+def test_half_precision_computes_in_bfloat16_and_keeps_float32_weights(toy, tmp_path: Path):
+    run = TrainingRun(toy(precision="bf16", steps=1), tmp_path)
+    seen = []
+    run.stage.student.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    run.train()
+    assert set(seen) == {torch.bfloat16} and run.stage.student[0].weight.dtype == torch.float32
+    if not torch.cuda.is_available():
+        with pytest.raises(WorldStereoError, match=r"loop.precision: fp16 needs a GPU"):
+            TrainingRun(toy(precision="fp16"), tmp_path)
+
+
 def test_memory_is_estimated_before_training(toy, tmp_path: Path):
     lines: list[str] = []
     TrainingRun(toy(width=1000), tmp_path, lines.append)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 
 from worldstereo_core.checks import CheckpointError, WorldStereoError
 from worldstereo_core.model.latents import LATENT_MEAN, LATENT_STD, normalise_latents
+from worldstereo_core.model.tiny import write_weights
 from worldstereo_core.model.vae_key_names import wan_vae_shapes
+from worldstereo_core.model.weight_files import read_weights
 from worldstereo_core.training.config import read_config
 from worldstereo_core.training.gradients import gradients_of
 from worldstereo_core.training.loop import TrainingRun
@@ -18,6 +21,7 @@ from worldstereo_core.training.picture_vae import (
     PictureVAE,
     fold_statistics,
     picture_to_wan_state,
+    unfold_statistics,
     wan_to_picture_state,
 )
 from worldstereo_core.training.stages.vae import VAEStage, load_vae
@@ -97,6 +101,11 @@ def test_folding_gives_wans_statistics_and_the_same_pictures(vae: PictureVAE):
             new_values.std(1, correction=0), torch.tensor(LATENT_STD), atol=1e-4, rtol=1e-4
         )
         torch.testing.assert_close(folded.decode(new_mean), vae.decode(mean), atol=1e-4, rtol=1e-4)
+        plain = PictureVAE(4)
+        plain.load_state_dict(unfold_statistics(folded.state_dict()))
+        expected = (mean - values.mean(1).view(-1, 1, 1)) / values.std(1, correction=0).view(-1, 1, 1)
+        torch.testing.assert_close(plain.encode(pixels)[0], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(plain.decode(expected), vae.decode(mean), atol=1e-4, rtol=1e-4)
         # The posterior's width is scaled like the latents.
         scale = (new_log_variance - log_variance).mean(dim=(0, 2, 3)).div(2).exp()
         torch.testing.assert_close(scale, torch.tensor(LATENT_STD) / values.std(1, correction=0))
@@ -116,12 +125,16 @@ def test_training_exports_a_file_that_loaders_take(tmp_path: Path):
     with torch.no_grad():
         mean, _ = vae.encode(run.stage.settings.data.statistics() * 2 - 1)
     values = mean.movedim(1, 0).flatten(1)
-    # Half precision in the file.
-    torch.testing.assert_close(values.mean(1), torch.tensor(LATENT_MEAN), atol=0.02, rtol=0.01)
-    torch.testing.assert_close(values.std(1, correction=0), torch.tensor(LATENT_STD), atol=0.02, rtol=0.01)
-    # The file can be trained on.
-    again = VAEStage(config_in(tmp_path, f"settings.start_from={file}").settings, 0)
-    torch.testing.assert_close(again.vae.state_dict(), vae.state_dict())
+    # Half precision in the file; mean 0 and deviation 1 is what Wan's statistics are normalised to.
+    torch.testing.assert_close(values.mean(1), torch.zeros(16), atol=0.02, rtol=0)
+    torch.testing.assert_close(values.std(1, correction=0), torch.ones(16), atol=0.02, rtol=0)
+    # The file can be trained on, and the next card tells of both runs.
+    again = TrainingRun(config_in(tmp_path, f"settings.start_from={file}", "seed=1"), tmp_path / "again")
+    torch.testing.assert_close(again.stage.vae.state_dict(), vae.state_dict())
+    again.output.mkdir()
+    again.export()
+    card = json.loads((again.output / "export" / "card.json").read_text())
+    assert card["seed"] == 1 and card["started_from"]["seed"] == 0 and card["started_from"]["steps"] == 2
     with pytest.raises(CheckpointError, match=r"settings.start_from: .* does not fit a VAE of width 5"):
         VAEStage(config_in(tmp_path, f"settings.start_from={file}", "settings.width=5").settings, 0)
 
@@ -131,6 +144,25 @@ def test_all_of_the_vae_learns(tmp_path: Path):
     batch = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     learning = gradients_of(stage, "vae", batch, torch.Generator().manual_seed(0))
     assert learning == {f"vae.{name}" for name, _ in stage.vae.named_parameters()}
+
+
+def test_the_decoder_alone_learns_on_and_latents_stay(tmp_path: Path):
+    file = tmp_path / "start.safetensors"
+    torch.manual_seed(5)
+    write_weights(file, picture_to_wan_state(PictureVAE(4).state_dict()))
+    config = config_in(tmp_path, f"settings.start_from={file}", "settings.decoder_only=true")
+    run = TrainingRun(config, tmp_path)
+    assert all(name.startswith(("decoder.", "conv2.")) for name in run.stage.groups[0].parameters)
+    run.train()
+    before, after = read_weights(file)[0], read_weights(run.export()[0])[0]
+    for name, tensor in before.items():
+        if name.startswith(("encoder.", "conv1.")):
+            torch.testing.assert_close(after[name].float(), tensor, atol=2e-3, rtol=2e-3, msg=name)
+    assert not torch.allclose(
+        after["decoder.conv1.weight"].float(), before["decoder.conv1.weight"], atol=1e-3
+    )
+    with pytest.raises(WorldStereoError, match=r"settings.decoder_only: got true without start_from"):
+        config_in(tmp_path, "settings.decoder_only=true")
 
 
 def test_a_compiler_with_wrong_gradients_is_refused(tmp_path: Path):

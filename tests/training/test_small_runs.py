@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 pytest.importorskip("diffusers")
 pytest.importorskip("accelerate")
+pytest.importorskip("yaml")
 
 from worldstereo_core.adapters.diffusers.loader import load_worldstereo
 from worldstereo_core.formats.images import read_image
@@ -17,9 +17,6 @@ from worldstereo_core.model.tiny import VAE_WIDTH, random_tensors, write_weights
 from worldstereo_core.model.vae_key_names import wan_vae_shapes
 from worldstereo_core.training.config import read_config
 from worldstereo_core.training.loop import train
-
-ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "training").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +41,7 @@ def write_config(workplace: Path, name: str, stage: str, **settings: object) -> 
         "settings": {"networks": {"size": "nano"}, **settings, "clips": clips},
     }
     path = workplace / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(json.dumps(values))  # JSON is YAML too
     return path
 
 
@@ -81,9 +78,3 @@ def test_a_student_is_distilled_from_the_joint_run(workplace: Path, joint: tuple
     assert any("fake/loss" in line and "generator/loss_matching" in line for line in lines)
     loaded = load_worldstereo(None, workplace / "distil" / "export" / "worldstereo-memory-dmd")
     assert loaded.checkpoint.config.variant == "memory-dmd" and loaded.checkpoint.config.num_keyframes == 3
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
-def test_the_configurations_that_we_ship_can_be_read(path: Path):
-    config = read_config(path)
-    assert config.loop.steps > 0 and config.settings is not None

@@ -10,6 +10,7 @@ import torch
 
 pytest.importorskip("diffusers")
 pytest.importorskip("accelerate")
+pytest.importorskip("peft")
 
 from tests.training.clip_tensors import encoded_clips
 from worldstereo_core.adapters.diffusers.loader import load_worldstereo

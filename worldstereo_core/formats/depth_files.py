@@ -99,6 +99,7 @@ def _read_npz(path: Path) -> DepthFile:
             )
         try:
             keys = [key for key in ("depth", "K", "w2c") if key in archive.files]
+            assert archive.zip is not None  # until it is closed
             for key in keys:
                 with archive.zip.open(f"{key}.npy") as member:
                     _check_header(path, member)

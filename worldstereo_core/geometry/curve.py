@@ -57,16 +57,15 @@ class CurveCells:
         least = float(np.abs(sample).max(initial=0)) * 1e-6  # what float32 tells apart
         self._half = np.float32(max(float((high - low).max()) / 2, least, 1e-30))
 
-    def write_keys(self, points: np.ndarray, shift: float, first: int, keys: np.ndarray) -> None:
+    def write_keys(self, points: np.ndarray, first: int, keys: np.ndarray) -> None:
         """Write numbers that sort as the curve runs, each with its point's own number in its lowest bits.
 
         Args:
             points: [3, n] float32, the ones from number ``first`` on.
-            shift: of all cells along every axis, in extents.
             keys: [n] int64, written.
         """
-        steps = np.float32((2**self._bits - 1) / (2 * (1 + _MARGIN) * (1 + shift)))
-        start = np.float32((1 + _MARGIN) * (1 + 2 * shift))
+        steps = np.float32((2**self._bits - 1) / (2 * (1 + _MARGIN)))
+        start = np.float32(1 + _MARGIN)
         keys[:] = np.arange(first, first + len(keys))
         for axis in range(3):
             place = (points[axis] - self._centre[axis]) / self._half

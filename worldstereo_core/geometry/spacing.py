@@ -18,13 +18,14 @@ from ..in_order import in_order, thread_pool
 from .curve import CurveCells, Points
 
 NEIGHBOURS = 3  # as many as Gaussian-splat trainers take
-WINDOW = 10  # places before and after a point along the curve, in which its neighbours are looked for
+WINDOW = 16  # places before and after a point along the curve, in which its neighbours are looked for
 # Lone points would get splats as large as their loneliness; none is taken as larger than this many medians.
 LARGEST = 20.0
-# A curve jumps at the faces of its cubes; there the other, whose cubes lie elsewhere, does not. In extents.
-SHIFTS = (0.0, 1 / 3)
-_CHUNK = 2**15
-_ROUNDS = 7
+# A curve jumps at the faces of its cubes, and points there find none of their neighbours. So that they do not
+# get splats as large as the jump, none is taken as larger than so much of its stretch's typical spacing.
+STRETCH, MOST_OF_TYPICAL = 32, 1.25
+_CHUNK = 2**15  # whole stretches
+_ROUNDS = 4
 _SAMPLE = 2**20  # points of which the median is taken
 
 Progress = Callable[[int, int], None]
@@ -33,9 +34,10 @@ Progress = Callable[[int, int], None]
 def local_spacing(xyz: Tensor, progress: Progress | None = None) -> Tensor:
     """Distance from each point to its neighbours: the root mean square of the three nearest.
 
-    Neighbours are looked for along two space-filling curves (Morton order), so the result is exact or a
-    little too large, in a time that grows as sorting does. Points in the very same place do not count as
-    neighbours.
+    Neighbours are looked for along a space-filling curve (Morton order), in a time that grows as sorting
+    does. Half of the points of a surface get the exact spacing. Points where the curve jumps get too much,
+    held to 1.25 times what is typical around them (the harmonic mean of 32), and so are lonely points. For
+    up to 17 points the result is exact. Points in the very same place do not count as neighbours.
 
     Args:
         xyz: [N, 3], any length unit, finite.
@@ -68,25 +70,16 @@ class _Rounds:
 
 
 def _spacing(points: Points, rounds: _Rounds) -> np.ndarray:
-    cells = CurveCells(points)
-    spacing, other = np.empty((2, rounds.count), np.float32)
-    order, placed = _along_curve(points, cells, SHIFTS[0], rounds)
+    spacing, found = np.empty((2, rounds.count), np.float32)
+    order, placed = _along_curve(points, rounds)
     del points  # their padded copy is 16 bytes each
 
     def measure(first: int, last: int) -> None:
-        spacing[first:last] = _measured(placed.columns, first, last)
+        near = _measured(placed.columns, first, last)
+        spacing[first:last] = near if rounds.count <= WINDOW + 1 else _evened(near)
 
     rounds.run(measure)
-    # The second curve starts from the first one's order, in which its own neighbours are in the cache too.
-    again, moved = _along_curve(placed, cells, SHIFTS[1], rounds)
-
-    def measure_again(first: int, last: int) -> None:
-        other[again[first:last]] = _measured(moved.columns, first, last)
-
-    rounds.run(measure_again)
-    np.fmin(spacing, other, out=spacing)
     typical = _median(spacing)
-    found = other
 
     def put_back(first: int, last: int) -> None:
         known = np.where(np.isnan(spacing[first:last]), typical, spacing[first:last])
@@ -94,6 +87,18 @@ def _spacing(points: Points, rounds: _Rounds) -> np.ndarray:
 
     rounds.run(put_back)
     return found
+
+
+def _evened(spacing: np.ndarray) -> np.ndarray:
+    """Along a curve, held to what is typical in each stretch of it."""
+    whole = len(spacing) // STRETCH * STRETCH
+    held = []
+    for part in (spacing[:whole].reshape(-1, STRETCH), spacing[None, whole:]):
+        inverse = np.where(np.isnan(part), 0, 1 / part)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            typical = (inverse > 0).sum(1) / inverse.sum(1)
+        held.append(np.minimum(part, MOST_OF_TYPICAL * typical[:, None]).reshape(-1))
+    return np.concatenate(held)
 
 
 def _median(spacing: np.ndarray) -> float:
@@ -108,14 +113,12 @@ def _median(spacing: np.ndarray) -> float:
     )
 
 
-def _along_curve(
-    points: Points, cells: CurveCells, shift: float, rounds: _Rounds
-) -> tuple[np.ndarray, Points]:
-    """Where each place of a curve came from, [N], and the points in the curve's order."""
-    keys = np.empty(rounds.count, np.int64)
+def _along_curve(points: Points, rounds: _Rounds) -> tuple[np.ndarray, Points]:
+    """Where each place of the curve came from, [N], and the points in the curve's order."""
+    cells, keys = CurveCells(points), np.empty(rounds.count, np.int64)
 
     def encode(first: int, last: int) -> None:
-        cells.write_keys(points.part(first, last), shift, first, keys[first:last])
+        cells.write_keys(points.part(first, last), first, keys[first:last])
 
     rounds.run(encode)
     keys.sort()  # numpy's sort of 64-bit numbers is six times as fast as torch's, and as its own argsort

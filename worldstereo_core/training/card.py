@@ -8,7 +8,7 @@ import json
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -29,7 +29,11 @@ def write_card(
     figures: dict[str, float],
     accelerator: Accelerator,
 ) -> None:
-    """Write ``card.json``; the sizes and SHA-256 of the files beside it are in it."""
+    """Write ``card.json``; the sizes and SHA-256 of the files beside it are in it.
+
+    A run whose settings name a file to start from carries the card beside that file, so that the whole way
+    of the weights is told.
+    """
     card = {
         "stage": config.stage,
         "licence": config.licence,
@@ -46,6 +50,7 @@ def write_card(
         },
         "held_out": {name: round(value, 4) for name, value in figures.items()},
         "config": config.to_dict(),
+        "started_from": _earlier_card(getattr(config.settings, "start_from", None)),
         "files": {
             str(file.relative_to(path.parent)): {
                 "bytes": file.stat().st_size,
@@ -57,6 +62,13 @@ def write_card(
     }
     with replace_when_done(path) as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def _earlier_card(file: str | None) -> dict[str, Any] | str | None:
+    if file is None:
+        return None
+    card = Path(file).with_name("card.json")
+    return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else Path(file).name
 
 
 def describe_machine(accelerator: Accelerator) -> str:

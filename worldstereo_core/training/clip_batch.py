@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, autocast
 
 from ..checks import WorldStereoError
 from ..geometry.cameras import Cameras
@@ -153,9 +153,9 @@ def make_condition(
     )
 
 
-def full_precision() -> torch.autocast:
+def full_precision() -> autocast:
     """Camera maths on the CPU is never rounded to the half precision that layers compute in."""
-    return torch.autocast("cpu", enabled=False)
+    return autocast("cpu", enabled=False)
 
 
 def plain_references(most: int, fewest: int = 1) -> ReferenceSettings:

@@ -136,36 +136,37 @@ class DiffusionStage:
     @torch.no_grad()
     def validate(self, generator: torch.Generator) -> dict[str, float]:
         """Velocity error on held-out clips at fixed noise levels, per signal."""
-        clips = self.held_out()
         figures = {}
         for signal in self.shown_signals:
             seeded = torch.Generator().manual_seed(self.seed)
-            condition = self.condition(clips, signal, seeded, self.shown_references())
-            losses = []
-            for level in VALIDATION_LEVELS:
-                clean = clips["clean"]
-                fixed = NoiseLevels(self.settings.noise.shift, lowest=level, highest=level + 1e-6)
-                timesteps, noise = fixed.draw(len(clean), seeded), draw_noise(clean, seeded)
-                noisy = noisy_clip(clean, noise, timesteps)
-                velocity = self.networks.velocity(noisy, clips["image_condition"], condition, timesteps)
-                losses.append(velocity_loss(velocity, clean, noise).mean())
+            losses = [self._velocity_error(clip, signal, seeded) for clip in self.held_out_clips()]
             figures[f"held_out_{signal}"] = float(torch.stack(losses).mean())
         return figures
+
+    def _velocity_error(self, clip: EncodedClips, signal: Signal, generator: torch.Generator) -> Tensor:
+        condition = self.condition(clip, signal, generator, self.shown_references())
+        clean, losses = clip["clean"], []
+        for level in VALIDATION_LEVELS:
+            fixed = NoiseLevels(self.settings.noise.shift, lowest=level, highest=level + 1e-6)
+            timesteps, noise = fixed.draw(len(clean), generator), draw_noise(clean, generator)
+            noisy = noisy_clip(clean, noise, timesteps)
+            velocity = self.networks.velocity(noisy, clip["image_condition"], condition, timesteps)
+            losses.append(velocity_loss(velocity, clean, noise))
+        return torch.cat(losses).mean()
 
     @torch.no_grad()
     def samples(self, generator: torch.Generator) -> Tensor:
         """Per held-out clip: the truth, the render, and what each choice of signals generates."""
-        clips = {key: value[:SAMPLE_CLIPS] for key, value in self.held_out().items()}
-        vae = self.settings.clips.codec()
-        noise = draw_noise(clips["clean"], generator)
-        rows = [clips["clean"], clips["render_latents"]]
-        for signal in self.shown_signals:
-            seeded = torch.Generator().manual_seed(self.seed)
-            condition = self.condition(clips, signal, seeded, self.shown_references())
-            rows.append(generate(self.networks, clips, condition, noise, self.sample_schedule()))
-        return torch.stack(
-            [shown_frames(latents[clip : clip + 1], vae) for clip in range(len(noise)) for latents in rows]
-        )
+        vae, rows = self.settings.clips.codec(), []
+        for clip in self.held_out_clips()[:SAMPLE_CLIPS]:
+            noise = draw_noise(clip["clean"], generator)
+            shown = [clip["clean"], clip["render_latents"]]
+            for signal in self.shown_signals:
+                seeded = torch.Generator().manual_seed(self.seed)
+                condition = self.condition(clip, signal, seeded, self.shown_references())
+                shown.append(generate(self.networks, clip, condition, noise, self.sample_schedule()))
+            rows += [shown_frames(latents, vae) for latents in shown]
+        return torch.stack(rows)
 
     def shown_references(self) -> ReferenceSettings:
         most = self.settings.references.most
@@ -174,12 +175,14 @@ class DiffusionStage:
     def sample_schedule(self) -> Schedule:
         return UniPCSchedule(SAMPLE_STEPS, self.settings.noise.shift, truncates_timesteps=False)
 
-    def held_out(self) -> EncodedClips:
-        """Clips of worlds that training never sees, on the networks' device."""
+    def held_out_clips(self) -> list[EncodedClips]:
+        """Clips of worlds that training never sees, one by one, on the networks' device."""
         if self._held_out is None:
             self._held_out = held_out_clips(self.settings.clips, self.networks.control.config)
-        device = self.networks.backbone.device
-        return {key: value.to(device) for key, value in self._held_out.items()}
+        device, count = self.networks.backbone.device, len(self._held_out["clean"])
+        return [
+            {key: value[n : n + 1].to(device) for key, value in self._held_out.items()} for n in range(count)
+        ]
 
     def export(self, folder: Path) -> list[Path]:
         raise NotImplementedError

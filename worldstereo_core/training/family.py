@@ -31,6 +31,7 @@ from ..schedule import DMDSchedule
 
 WIDTH = 256  # two heads of 128: the smallest that ComfyUI's detection accepts
 CAMERA_TOKEN_WIDTH = 7
+MOST_IN_8_BITS = 0.45
 NULL_CONTEXT = "null_context.safetensors"
 # Wan names of the matrices that a null context leaves unused; see the head of this file.
 _ZERO_EMBEDDERS = ("text_embedding.0", "text_embedding.2", "img_emb.proj.1", "img_emb.proj.3")
@@ -188,13 +189,20 @@ def add_camera_embedding(control: WorldStereoControl, seed: int) -> None:
 
 
 def backbone_tensors(backbone: WanBackbone, dtype: torch.dtype = torch.float16) -> dict[str, Tensor]:
-    """The transformer's tensors under ComfyUI names; matrices that are zero for good in 8 bits."""
+    """The transformer's tensors under ComfyUI names.
+
+    Matrices that are zero for good are kept in 8 bits, unless they were the larger part: ComfyUI computes in
+    the type that most of a file's numbers have.
+    """
     tensors = {}
     for name, tensor in backbone.transformer.state_dict().items():
         key = diffusers_to_wan_key(name)
         assert key is not None, name
-        is_empty = is_zero_matrix(key) and not bool(tensor.any())
-        tensors[key] = tensor.detach().to("cpu", torch.float8_e4m3fn if is_empty else dtype).contiguous()
+        tensors[key] = tensor.detach().to("cpu", dtype).contiguous()
+    empty = [key for key, tensor in tensors.items() if is_zero_matrix(key) and not bool(tensor.any())]
+    share = sum(tensors[key].numel() for key in empty) / sum(tensor.numel() for tensor in tensors.values())
+    if share < MOST_IN_8_BITS:
+        tensors |= {key: tensors[key].to(torch.float8_e4m3fn) for key in empty}
     return tensors
 
 

@@ -116,6 +116,7 @@ class TrainingRun:
         self.mean = RunningMean(named_weights(with_mean), self.loop.ema)
         self.journal = Journal(output, report if self.accelerator.is_main_process else None)
         self.step, self.seen, self.seconds = 0, 0, 0.0
+        self.shown = -1  # step of the last samples
         self.figures: dict[str, float] = {}
         self.journal.line(describe_memory(self.stage, self.loop, self.accelerator.num_processes))
 
@@ -141,7 +142,8 @@ class TrainingRun:
                     saved = self.step
         if saved != self.step:
             self.save()
-        self.show()
+        if self.shown != self.step:
+            self.show()
         files = self.export()
         self.accelerator.wait_for_everyone()
         return TrainResult(self.step, self.seconds, stopped_by, files, self.figures)
@@ -258,6 +260,7 @@ class TrainingRun:
                 pictures = self.stage.samples(torch.Generator().manual_seed(SAMPLE_SEED))
                 self.figures = self.stage.validate(torch.Generator().manual_seed(SAMPLE_SEED))
             self.journal.samples(self.step, pictures, self.figures)
+        self.shown = self.step
         self.accelerator.wait_for_everyone()
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 
 from ..adapters.diffusers.backbone import WanBackbone, pad_text, velocity_with_gradients
 from ..adapters.diffusers.loader import check_backbone_tensors
@@ -122,7 +122,7 @@ class Networks:
         batch, device = noisy.shape[0], noisy.device
         # Frozen weights of half precision and learning ones of full precision meet under autocast alone.
         is_mixed = self.backbone.dtype != torch.float32
-        with torch.autocast(device.type, self.backbone.dtype) if is_mixed else nullcontext():
+        with autocast(device.type, self.backbone.dtype) if is_mixed else nullcontext():
             velocity = velocity_with_gradients(
                 self.backbone,
                 self.control if condition is not None else None,

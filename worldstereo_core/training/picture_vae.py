@@ -84,8 +84,8 @@ class Double(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
-        # Every pixel becomes 2 x 2. Not F.interpolate: compiled for a CPU in bfloat16, torch 2.13 gives it the
-        # gradient 0.
+        # Every pixel becomes 2 x 2. Not F.interpolate: compiled for a CPU in bfloat16, torch 2.13 passes no
+        # gradient through it.
         doubled = x[:, :, :, None, :, None].expand(-1, -1, -1, 2, -1, 2)
         return self.resample["1"](doubled.reshape(batch, channels, 2 * height, 2 * width))
 
@@ -168,8 +168,8 @@ class PictureVAE(nn.Module):
         self.conv2 = Conv2d(LATENT_CHANNELS, LATENT_CHANNELS, 1)
         self.decoder = Decoder(width)
         self.apply(_initialise)
-        # The norms divide by the length of a pixel's channels. Without something constant beside it, brightness
-        # would be lost there.
+        # The norms divide by the length of a pixel's channels. Without something constant beside it,
+        # brightness would be lost there.
         for first in (self.encoder.conv1, self.decoder.conv1):
             nn.init.normal_(first.bias)  # type: ignore[arg-type]
         with torch.no_grad():
@@ -239,16 +239,33 @@ def wan_to_picture_state(whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def fold_statistics(state: Mapping[str, Tensor], mean: Tensor, std: Tensor) -> dict[str, Tensor]:
     """Rescale the latents so that each channel gets the mean and deviation of Wan's.
 
-    Loaders normalise every Wan VAE's latents with Wan's constants. The encoder's last and the decoder's first
-    convolution (both 1 x 1) take up the change, so pictures come out as before.
+    Loaders normalise every Wan VAE's latents with Wan's constants.
 
     Args:
         state: of a ``PictureVAE``.
         mean, std: [16], of this VAE's own latents over typical pictures.
     """
-    state = {name: tensor.clone() for name, tensor in state.items()}
     scale = std.new_tensor(LATENT_STD) / std
-    offset = std.new_tensor(LATENT_MEAN) - scale * mean
+    return rescale_latents(state, scale, std.new_tensor(LATENT_MEAN) - scale * mean)
+
+
+def unfold_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rescale latents with Wan's mean and deviation to 0 and 1, as training wants them."""
+    mean, std = (state["conv1.bias"].new_tensor(values) for values in (LATENT_MEAN, LATENT_STD))
+    return rescale_latents(state, 1 / std, -mean / std)
+
+
+def rescale_latents(state: Mapping[str, Tensor], scale: Tensor, offset: Tensor) -> dict[str, Tensor]:
+    """Weights whose latents are ``latents * scale + offset`` and whose pictures are as before.
+
+    The encoder's last and the decoder's first convolution take up the change, to the bit of rounding: both
+    are 1 x 1, so no padding is in the way.
+
+    Args:
+        state: of a ``PictureVAE``.
+        scale, offset: [16].
+    """
+    state = {name: tensor.clone() for name, tensor in state.items()}
     half = LATENT_CHANNELS
     state["conv1.weight"][:half] *= scale.view(-1, 1, 1, 1)
     state["conv1.bias"][:half] = state["conv1.bias"][:half] * scale + offset

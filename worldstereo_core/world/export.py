@@ -25,6 +25,7 @@ from ..formats.video import write_mp4
 from ..geometry.point_cloud import PointCloud
 from ..geometry.spacing import local_spacing
 from ..geometry.trajectory import DEFAULT_FPS, Trajectory
+from ..in_order import in_order, thread_pool
 from ..memory.memory import GeometricMemory
 from .export_dataset import write_dataset
 from .export_scene import SCENE_FILE, SCENE_FORMAT, describe_scene
@@ -315,9 +316,13 @@ def _write_frames(part: Path, frames: Tensor, pictures: Pictures, fps: float, re
     kinds = pictures.count("stills") + pictures.count("video")
     if "stills" in pictures:
         (part / "frames").mkdir()
-        for number, frame in enumerate(frames, start=1):
-            write_png(part / "frames" / f"{number:05d}.png", frame)
-            report(number, kinds * count)
+
+        def write(first: int, _: int) -> None:
+            write_png(part / "frames" / f"{first + 1:05d}.png", frames[first])
+
+        with thread_pool() as pool:
+            for done, _ in in_order(pool, write, count, 1):
+                report(done, kinds * count)
     if "video" in pictures:
         before = (kinds - 1) * count
         write_mp4(

@@ -63,4 +63,9 @@ def sampled(folder: str, worldstereo: str, lora: str | None = None) -> dict[str,
     save_file({"latents": latent_format.process_in(result).contiguous()}, root / "result.safetensors")
     # The same file through core's own loader, which must take it for Wan 2.1 image to video by itself.
     core = comfy.sd.load_diffusion_model(str(root / "backbone.safetensors"))
-    return {"layers": loaded_layers, "detected": type(core.model.model_config).__name__}
+    dtype = core.model.diffusion_model.blocks[0].self_attn.q.weight.dtype
+    return {
+        "layers": loaded_layers,
+        "detected": type(core.model.model_config).__name__,
+        "is_8_bit": dtype.itemsize == 1,
+    }

@@ -80,10 +80,13 @@ class DistilStage(DiffusionStage):
     Settings = DistilStageSettings
 
     def __init__(self, settings: DistilStageSettings, seed: int):
-        super().__init__(settings, seed)
-        teacher = self.networks.copied()
-        # The teacher stays as it is read; only students learn in full precision.
-        self.real, self.fake = teacher, self.networks.copied()
+        # Compiled blocks belong to their network: it is copied first.
+        super().__init__(replace(settings, compile=False), seed)
+        self.settings = settings
+        self.real, self.fake = self.networks.copied(), self.networks.copied()
+        if settings.compile:
+            self.networks.compile()
+            self.fake.compile()
         fake = full_precision(_learning(self.fake.modules("fake_"), self.networks.has_null_context))
         self.groups = [
             Group(
@@ -195,15 +198,14 @@ class DistilStage(DiffusionStage):
 
         The teacher's steps are the student's: what distillation gained is the difference.
         """
-        clips = self.held_out()
-        noise = draw_noise(clips["clean"], generator)
-        condition = self.condition(clips, "both", generator, self.shown_references())
-        return {
-            f"held_out_{name}": float(
-                (generate(networks, clips, condition, noise, self.schedule) - clips["clean"]).square().mean()
-            )
-            for name, networks in (("student", self.networks), ("teacher", self.real))
-        }
+        distances: dict[str, list[Tensor]] = {"held_out_student": [], "held_out_teacher": []}
+        for clip in self.held_out_clips():
+            noise = draw_noise(clip["clean"], generator)
+            condition = self.condition(clip, "both", generator, self.shown_references())
+            for name, networks in zip(distances, (self.networks, self.real), strict=True):
+                drawn = generate(networks, clip, condition, noise, self.schedule)
+                distances[name].append((drawn - clip["clean"]).square().mean())
+        return {name: float(torch.stack(values).mean()) for name, values in distances.items()}
 
     def sample_schedule(self) -> Schedule:
         return self.schedule

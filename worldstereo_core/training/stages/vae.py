@@ -20,7 +20,13 @@ from ...model.weight_files import read_weights
 from ..config import check_number
 from ..picture_data import PictureData
 from ..picture_losses import gradient_loss, psnr
-from ..picture_vae import PictureVAE, fold_statistics, picture_to_wan_state, wan_to_picture_state
+from ..picture_vae import (
+    PictureVAE,
+    fold_statistics,
+    picture_to_wan_state,
+    unfold_statistics,
+    wan_to_picture_state,
+)
 from ..stage import Group
 
 MIN_LIKENESS = 0.95  # of gradients; bfloat16 alone stays above 0.999
@@ -37,6 +43,8 @@ class VAESettings:
         light: leave out most residual blocks of the finest level: about twice as fast, good to start with; go
             on with start_from and without it.
         start_from: a VAE file of the same width to go on from; none: random weights.
+        decoder_only: leave the encoder of start_from as it is, so that models trained on its latents stay
+            valid.
         optimiser: Muon learns more from few pictures; AdamW is the usual choice.
         learning_rate: of the kernels.
         vector_learning_rate: Muon only: of biases and norm scales.
@@ -56,6 +64,7 @@ class VAESettings:
     width: int = 16
     light: bool = False
     start_from: str | None = None
+    decoder_only: bool = False
     optimiser: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 0.006
     vector_learning_rate: float = 1e-3
@@ -76,6 +85,8 @@ class VAESettings:
         check_number("noise", self.noise, at_least=1e-4, at_most=1)
         for name in ("square", "absolute", "gradient", "hold"):
             check_number(name, getattr(self, name), at_least=0)
+        if self.decoder_only and self.start_from is None:
+            raise WorldStereoError("decoder_only: got true without start_from. Name the VAE to go on from.")
         if self.square + self.absolute == 0:
             raise WorldStereoError("square: got 0 and absolute 0: nothing to learn from. Raise one.")
 
@@ -96,7 +107,7 @@ class VAEStage:
         self.groups = [
             Group(
                 "vae",
-                self.vae.learning(),
+                self._learning(),
                 settings.learning_rate,
                 optimiser=settings.optimiser,
                 vector_learning_rate=settings.vector_learning_rate,
@@ -148,8 +159,11 @@ class VAEStage:
 
     def export(self, folder: Path) -> list[Path]:
         state = {name: tensor.detach().float() for name, tensor in self.vae.state_dict().items()}
-        mean, std = self.latent_statistics(self.settings.data.statistics())
-        whole = picture_to_wan_state(fold_statistics(state, mean.to(state["conv1.bias"]), std.to(mean)))
+        if self.settings.decoder_only:
+            mean, std = torch.zeros(LATENT_CHANNELS), torch.ones(LATENT_CHANNELS)  # as loaded
+        else:
+            mean, std = self.latent_statistics(self.settings.data.statistics())
+        whole = picture_to_wan_state(fold_statistics(state, mean.to(self._device), std.to(self._device)))
         path = folder / self.settings.file_name
         write_weights(path, {name: tensor.to("cpu", torch.float16) for name, tensor in whole.items()})
         return [path]
@@ -170,16 +184,23 @@ class VAEStage:
         values = torch.cat(parts).double().movedim(1, 0).flatten(1)
         return values.mean(dim=1).float(), values.std(dim=1, correction=0).float()
 
+    def _learning(self) -> dict[str, nn.Parameter]:
+        weights = self.vae.learning()
+        if self.settings.decoder_only:
+            weights = {name: w for name, w in weights.items() if name.startswith(("decoder.", "conv2."))}
+        return weights
+
     def _code_eagerly(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, log_variance = self.vae.encode(pixels)
         return self.vae.decode(mean + (0.5 * log_variance).exp() * noise), mean, log_variance
 
     def _check_compiled(self, pixels: Tensor, noise: Tensor) -> None:
         """Compare gradients that went through the whole network: compilers have bugs, and a run is long."""
+        first = next(iter(self.groups[0].parameters.values()))
         gradients = []
         for code in (self._code_eagerly, self._code):
             error = (code(pixels, noise)[0].float() - pixels).square().mean()
-            [gradient] = torch.autograd.grad(error, self.vae.encoder.conv1.weight)
+            [gradient] = torch.autograd.grad(error, first)
             gradients.append(gradient.flatten().float())
         likeness = float(functional.cosine_similarity(*gradients, dim=0))
         if not likeness > MIN_LIKENESS:
@@ -206,7 +227,7 @@ def to_pixels(pictures: Tensor) -> Tensor:
 
 
 def load_vae(vae: PictureVAE, path: str) -> None:
-    """Load a Wan VAE file's single-picture part.
+    """Load a Wan VAE file's single-picture part; latents then have mean 0 and deviation 1.
 
     Raises: CheckpointError if its width differs or it is no Wan 2.1 VAE.
     """
@@ -222,4 +243,4 @@ def load_vae(vae: PictureVAE, path: str) -> None:
             f"settings.start_from: {path} does not fit a VAE of width {vae.width}: {name} is "
             f"{shapes.get(name, 'missing')}, expected {expected.get(name, 'absent')}. Change settings.width."
         )
-    vae.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    vae.load_state_dict(unfold_statistics({name: tensor.float() for name, tensor in state.items()}))
