@@ -118,7 +118,7 @@ var leftBehind = /* @__PURE__ */ new Set();
 var CLAIMS = [0, 50, 250, 1e3];
 var alive = /* @__PURE__ */ new Set();
 var bundle;
-var BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${"98e90c61e9e1"}`, import.meta.url).href;
+var BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${"46691a781310"}`, import.meta.url).href;
 var loadBundle = () => bundle ??= import(BUNDLE_URL);
 function stateOf(key) {
   const state = states.get(key) ?? {};
