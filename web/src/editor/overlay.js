@@ -265,9 +265,5 @@ export function drawRulers(ctx, view, distance, textOf) {
     ctx.lineTo(x + pixels, y);
     ctx.lineTo(x + pixels, y - 4);
   }, "rgba(255,255,255,0.85)", 1.4);
-  ctx.font = "11px system-ui, sans-serif";
-  ctx.textAlign = "center";
-  ctx.textBaseline = "bottom";
-  ctx.fillStyle = "rgba(255,255,255,0.9)";
-  ctx.fillText(textOf(length), x + pixels / 2, y - 3);
+  drawLabel(ctx, textOf(length), x + pixels / 2, y - 13);
 }
