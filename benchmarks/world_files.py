@@ -29,7 +29,8 @@ sys.path.insert(0, str(ROOT))
 from worldstereo_core.formats.las import write_las  # noqa: E402
 from worldstereo_core.formats.ply import write_ply  # noqa: E402
 from worldstereo_core.formats.points_glb import write_points_glb  # noqa: E402
-from worldstereo_core.formats.splats import Splats, write_splat_ply, write_spz  # noqa: E402
+from worldstereo_core.formats.splats import Splats, write_splat_ply  # noqa: E402
+from worldstereo_core.formats.spz import write_spz  # noqa: E402
 from worldstereo_core.geometry.point_cloud import PointCloud  # noqa: E402
 from worldstereo_core.geometry.spacing import local_spacing  # noqa: E402
 

@@ -16,6 +16,7 @@ from ..worldstereo_core.formats.cameras.registry import (
     write_trajectory,
 )
 from ..worldstereo_core.geometry.trajectory import Trajectory
+from ..worldstereo_core.tensor_writer import saying_why_not
 from .files import check_input_file, fingerprint, input_path, list_files, output_path, saved_result
 from .io_types import TrajectorySocket
 
@@ -286,15 +287,16 @@ class SaveTrajectory(io.ComfyNode):
     ) -> io.NodeOutput:
         form = BY_NAME[format]
         path, name = output_path(filename_prefix, "" if form.is_folder else form.suffixes[0])
-        notes = write_trajectory(
-            path,
-            trajectory,
-            format,
-            sensor_width_mm=sensor_width_mm,
-            up_axis=up_axis_or_none(up_axis),
-            unit_scale=unit_scale or None,
-            first_frame=None if first_frame < 0 else first_frame,
-        )
+        with saying_why_not(f"filename_prefix: {path.name}"):
+            notes = write_trajectory(
+                path,
+                trajectory,
+                format,
+                sensor_width_mm=sensor_width_mm,
+                up_axis=up_axis_or_none(up_axis),
+                unit_scale=unit_scale or None,
+                first_frame=None if first_frame < 0 else first_frame,
+            )
         if form.is_folder:
             name = f"{name.removesuffix(' [output]')}/images{form.suffixes[0]} [output]"
         text = "\n".join([f"{trajectory.num_frames} cameras in {name}", *notes])

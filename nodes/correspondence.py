@@ -11,6 +11,7 @@ from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.retrieval import References
 from ..worldstereo_core.memory.tracks import build_tracks
 from ..worldstereo_core.memory.warping import warp_views
+from ..worldstereo_core.tensor_writer import saying_why_not
 from .files import output_path
 from .images import animated_preview, to_image
 from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
@@ -258,7 +259,8 @@ class ExportCorrespondences(io.ComfyNode):
     ) -> io.NodeOutput:
         tracks = build_tracks(memory, max_points, min_views, tolerance=tolerance, progress=node_progress())
         folder, _ = output_path(filename_prefix, "")
-        write_track_folder(folder, tracks, [view.image for view in memory.views], MODELS[model])
+        with saying_why_not(f"filename_prefix: {folder.name}"):
+            write_track_folder(folder, tracks, [view.image for view in memory.views], MODELS[model])
         text = (
             f"{tracks.num_points:,} points, {tracks.num_observations:,} observations in "
             f"{len(memory.views)} views: {folder}"

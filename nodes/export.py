@@ -12,6 +12,7 @@ from ..worldstereo_core.formats.ply import write_ply
 from ..worldstereo_core.formats.point_axes import UpAxis
 from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.pictures import Colouring, recoloured
+from ..worldstereo_core.tensor_writer import saying_why_not
 from .files import output_path, saved_result
 from .io_types import MemorySocket
 from .progress import node_progress
@@ -97,6 +98,7 @@ class ExportPointCloud(io.ComfyNode):
         shown: dict[str, Any] = {"text": (f"{points.num_points:,} points, {up_axis}",)}
         if filename_prefix.strip():
             path, _ = output_path(filename_prefix.strip(), ".ply")
-            write_ply(path, points, up_axis=UP_AXES[up_axis], progress=node_progress())
+            with saying_why_not(f"filename_prefix: {path.name}"):
+                write_ply(path, points, up_axis=UP_AXES[up_axis], progress=node_progress())
             shown["3d"] = (saved_result(path),)
         return io.NodeOutput(Types.File3D(file, file_format="ply"), points.num_points, ui=shown)

@@ -12,6 +12,7 @@ from comfy_api.latest import Types, io, ui
 
 from ..worldstereo_core.geometry.trajectory import Trajectory
 from ..worldstereo_core.memory.memory import GeometricMemory
+from ..worldstereo_core.tensor_writer import saying_why_not
 from ..worldstereo_core.world.export import (
     ExportedWorld,
     ExportSettings,
@@ -196,7 +197,8 @@ class ExportWorld(io.ComfyNode):
         shown: dict[str, Any] = {"text": (written.text,), "files": saved_files(written)}
         temporary = Path(folder_paths.get_temp_directory())
         temporary.mkdir(parents=True, exist_ok=True)
-        previews = write_previews(temporary / f"world_{uuid.uuid4().hex}", written, node_progress())
+        with saying_why_not("points and splats for previews"):
+            previews = write_previews(temporary / f"world_{uuid.uuid4().hex}", written, node_progress())
         points, splats = (Types.File3D(str(path), file_format="ply") for path in previews)
         return io.NodeOutput(str(folder), points, splats, written.text, ui=shown)
 

@@ -2,7 +2,8 @@
 """Set up a virtual environment once, then run the demo or the tests in it.
 
     python3 scripts/run.py demo      the example scene, results in outputs/demo/
-    python3 scripts/run.py test      every test this machine can run; further arguments go to pytest
+    python3 scripts/run.py test      every test this machine can run, in a process per core (up to 4);
+                                     further arguments go to pytest (-n 0: in one process)
     python3 scripts/run.py setup     only the environment
 
 Works on Linux, macOS and Windows with Python 3.10 or newer; no GPU, no ComfyUI. The environment is .venv in
@@ -45,14 +46,21 @@ def main() -> int:
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    arguments = sys.argv[2:]
     command = {
-        "demo": [str(PYTHON), "-m", "worldstereo_core", "demo"],
-        "test": [str(PYTHON), "-m", "pytest"],
+        "demo": ["worldstereo_core", "demo"],
+        "test": ["pytest", *share_of_tests(arguments)],
     }.get(sys.argv[1])
     if command is None:
         print(f"ready: {PYTHON}")
         return 0
-    return subprocess.run([*command, *sys.argv[2:]], cwd=ROOT, check=False).returncode
+    return subprocess.run([str(PYTHON), "-m", *command, *arguments], cwd=ROOT, check=False).returncode
+
+
+def share_of_tests(arguments: list[str]) -> list[str]:
+    """Options that share the tests among processes; an -n among the arguments, which follow, goes before."""
+    without = any("no:xdist" in argument for argument in arguments)
+    return [] if without else ["-n", "auto"]  # tests/conftest.py says how many
 
 
 def make_environment() -> None:

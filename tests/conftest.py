@@ -1,4 +1,4 @@
-"""Where the tests find goldens and photos, and a closing line that says what was skipped and why."""
+"""Where the tests find goldens and photos, how several processes share them, and what was skipped and why."""
 
 from __future__ import annotations
 
@@ -10,8 +10,29 @@ import pytest
 
 # Before torch is loaded: waiting threads sleep instead of spinning, so that tests share a machine well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # the workers, and the servers that they start, share the cores
+    threads = max(1, CORES // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 ROOT = Path(__file__).resolve().parents[1]
+MOST_WORKERS = 4  # each may run a ComfyUI server and a worker process of about 1 GB
 SKIP_MARKERS = {"browser": "a browser", "comfy": "ComfyUI", "shared": "shared data", "gpu": "a GPU"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `-n auto`, the default of scripts/run.py, means: 0 runs everything in this one."""
+    return min(CORES, MOST_WORKERS) if CORES > 1 else 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Share the tests as tests/sharing.py says, unless --dist asks for another way."""
+    if config.getvalue("dist") != "load":
+        return None
+    from tests.sharing import FamilyScheduling
+
+    return FamilyScheduling(config, log)
 
 
 def shared_folder() -> Path:

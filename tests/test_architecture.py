@@ -17,7 +17,7 @@ CORE = ROOT / "worldstereo_core"
 # Arrows point from later to earlier lines; units on one line do not import one another.
 LEVELS = (
     ("checks",),
-    ("atomic",),
+    ("atomic", "in_order"),
     ("tensor_writer",),
     ("geometry",),
     ("sizes",),

@@ -1,4 +1,4 @@
-"""The headless command: python -m worldstereo_core demo | verify | render | generate | export."""
+"""The headless command: python -m worldstereo_core demo | verify | render | generate | export | train."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import warnings
 
 from . import __version__
-from .commands import demo, export, generate, render, verify
+from .commands import demo, export, generate, render, train, verify
 
 DESCRIPTION = """\
 One picture, a camera path, consistent clips and a 3D world: WorldStereo 2.0 without ComfyUI.
@@ -18,9 +18,12 @@ One picture, a camera path, consistent clips and a 3D world: WorldStereo 2.0 wit
   render    draw a photo's points along a camera path (no model needed)
   generate  clips, a point cloud and a memory from a photo, its depth and camera paths
   export    write a memory's points as PLY
+  train     teach a small or your own model from a configuration file
   verify    recompute golden results and compare
 
 Exit code 0: done; 1: failed; 2: could not run (a file, a library or an argument is missing or wrong)."""
+
+TRAINING_LIBRARIES = ("accelerate", "peft", "tensorboard", "yaml")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -31,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (demo, render, generate, export, verify):
+    for command in (demo, render, generate, export, train, verify):
         command.add_parser(commands)
     return parser
 
@@ -50,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         from .checks import WorldStereoError
         from .commands.outcome import CannotRun
     except ModuleNotFoundError as error:
-        print(f"error: {error.name} is not installed: pip install '.[headless]'", file=sys.stderr)
+        print(f"error: {_explain(error)}", file=sys.stderr)
         return 2
     try:
         return args.run(args)
@@ -77,7 +80,8 @@ def _as_option(text: str, args: argparse.Namespace) -> str:
 
 def _explain(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return f"{error.name} is not installed: pip install '.[headless]'"
+        extra = "train" if error.name in TRAINING_LIBRARIES else "headless"
+        return f"{error.name} is not installed: pip install '.[{extra}]'"
     return str(error)
 
 

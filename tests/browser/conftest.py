@@ -144,9 +144,10 @@ def open_frontend(browser, page_server: ComfyServer):
     return open_page
 
 
-@pytest.fixture(scope="module", params=["classic", "vue"])
+# For the session: pytest then runs all tests of one renderer before those of the other, on one page each.
+@pytest.fixture(scope="session", params=["classic", "vue"])
 def frontend(request: pytest.FixtureRequest, open_frontend) -> Iterator[Frontend]:
-    """The frontend with the classic renderer and with Nodes 2.0."""
+    """The frontend with the classic renderer and with Nodes 2.0; every test opens a workflow of its own."""
     front = open_frontend(request.param)
     yield front
     front.page.close()

@@ -35,5 +35,3 @@ def test_a_node_speaks_the_chosen_language(open_frontend, language):
         assert front.errors == []
     finally:
         front.page.close()
-        # The setting is the server's: other tests want English.
-        open_frontend("classic").page.close()

@@ -5,7 +5,7 @@ How to use them (everything runs from the ordinary pytest process, which needs n
 * ``run_in_comfy(file, function, **arguments)`` runs ``function`` of ``tests/comfy/inside/<file>`` under
   ComfyUI's Python, inside ``torch.inference_mode`` and with ``comfy`` importable, and returns what it
   returned (JSON values). An exception there becomes a ``WorkerError`` here, with its text. One worker process
-  serves the whole session.
+  serves all tests of a version.
 * ``comfy_server`` is a running server (see ``server.ComfyServer``): ``run(prompt)``,
   ``run_expecting_error(prompt)``, ``submit``/``wait``/``interrupt``, ``upload``, ``put_input``,
   ``view(file)``, ``object_info(id)``, ``free``, ``base``. The pack is linked in as a custom node, together
@@ -27,6 +27,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,40 @@ def place_tiny_models(weights: Path, models: Path) -> None:
     save_file(overlay, flat, metadata={"worldstereo_config": json.dumps(settings)})
 
 
+class Processes:
+    """Long-lived processes of one ComfyUI version at a time, ended when another version is asked for.
+
+    They outlive fixtures, which pytest ends after each test that parametrises `comfyui` with something else.
+    """
+
+    def __init__(self) -> None:
+        self._version = ""
+        self._running: dict[str, Any] = {}
+        self._stack = ExitStack()
+
+    def get(self, version: str, kind: str, start: Callable[[], AbstractContextManager[Any]]) -> Any:
+        if version != self._version:
+            self.end()
+            self._version = version
+        if kind not in self._running:
+            self._running[kind] = self._stack.enter_context(start())
+        return self._running[kind]
+
+    def end(self) -> None:
+        self._running.clear()
+        self._stack.close()
+
+
 @pytest.fixture(scope="session")
-def _worker(comfyui, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    folder = tmp_path_factory.mktemp(f"comfy_worker_{comfyui.name}")
+def _processes() -> Iterator[Processes]:
+    processes = Processes()
+    yield processes
+    processes.end()
+
+
+@contextmanager
+def start_worker(comfyui, folder: Path) -> Iterator[Callable[..., Any]]:
+    """Run tests/comfy/worker.py under ComfyUI's Python; gives a function that asks it."""
     log = (folder / "worker.log").open("w+")
     environment = {**os.environ, "COMFYUI_PATH": str(comfyui.path), "COMFYUI_PYTHON": str(comfyui.python)}
     process = subprocess.Popen(
@@ -172,20 +204,33 @@ def _worker(comfyui, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
     log.close()
 
 
-@pytest.fixture
-def run_in_comfy(_worker: Callable[..., Any]) -> Callable[..., Any]:
-    """``run_in_comfy("hook_checks.py", "function", **arguments)``: run a check under ComfyUI's Python."""
-    return _worker
-
-
-@pytest.fixture(scope="session")
-def comfy_server(comfyui, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory):
-    """A running headless server with the pack, the development nodes and tiny models."""
-    base = tmp_path_factory.mktemp(f"comfy_server_{comfyui.name}")
-    place_tiny_models(tiny_weights, base / "models")
+@contextmanager
+def start_server(comfyui, weights: Path, base: Path) -> Iterator[Any]:
+    """Run a server with the pack, the development nodes and tiny models."""
+    place_tiny_models(weights, base / "models")
     server = server_module.ComfyServer(comfyui, base, REPOSITORY)
     try:
         server.wait_until_up()
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def run_in_comfy(comfyui, _processes, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """``run_in_comfy("hook_checks.py", "function", **arguments)``: run a check under ComfyUI's Python."""
+    folder = tmp_path_factory.mktemp
+    return _processes.get(
+        comfyui.name, "worker", lambda: start_worker(comfyui, folder(f"comfy_worker_{comfyui.name}"))
+    )
+
+
+@pytest.fixture(scope="session")
+def comfy_server(comfyui, _processes, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A running headless server with the pack, the development nodes and tiny models."""
+    folder = tmp_path_factory.mktemp
+    return _processes.get(
+        comfyui.name,
+        "server",
+        lambda: start_server(comfyui, tiny_weights, folder(f"comfy_server_{comfyui.name}")),
+    )

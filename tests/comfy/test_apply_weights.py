@@ -23,6 +23,8 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def check(run_in_comfy, tiny_weights, folder):
     def call(function: str, **arguments):
+        if arguments.get("form") == "Q8_0" and run_in_comfy("weights_checks.py", "gguf_pack") is None:
+            pytest.skip("no GGUF loader pack; set COMFYUI_GGUF_PATH to one")
         return run_in_comfy(
             "weights_checks.py", function, weights=str(tiny_weights), folder=folder, **arguments
         )
@@ -30,15 +32,7 @@ def check(run_in_comfy, tiny_weights, folder):
     return call
 
 
-@pytest.fixture
-def form(request, run_in_comfy):
-    """A storage form; GGUF needs its loader pack."""
-    if request.param == "Q8_0" and run_in_comfy("weights_checks.py", "gguf_pack") is None:
-        pytest.skip("no GGUF loader pack; set COMFYUI_GGUF_PATH to one")
-    return request.param
-
-
-@pytest.mark.parametrize(("comfyui", "form"), CASES, indirect=True)
+@pytest.mark.parametrize(("comfyui", "form"), CASES, indirect=["comfyui"])
 def test_every_form_stays_within_its_own_noise(check, form):
     for row in check("matrix", form=form):
         assert 0 < row["noise"] < row["without overlay"], row
@@ -49,7 +43,7 @@ def test_every_form_stays_within_its_own_noise(check, form):
         assert row["orders differ by"] == 0, row
 
 
-@pytest.mark.parametrize("form", ["bf16", "fp8 cast", "float8_e4m3fn", "Q8_0"], indirect=True)
+@pytest.mark.parametrize("form", ["bf16", "fp8 cast", "float8_e4m3fn", "Q8_0"])
 def test_taking_the_weights_off_restores_every_bit(check, form):
     result = check("unpatched", form=form)
     assert result["changed"] > 0.1 and result["tensors"] > 100

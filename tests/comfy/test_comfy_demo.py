@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -30,9 +31,26 @@ def test_the_demo_writes_clips_cloud_memory_and_report(comfyui, tmp_path):
     assert factors == pytest.approx([1.0] * 4, abs=0.03)
 
 
+@pytest.fixture
+def borrowed_server(comfy_server, monkeypatch):
+    """The session's server in the place of the one that the demo starts."""
+
+    class Borrowed:
+        def __init__(self, checkout, python, base, packs):
+            for folder in ("models", "input"):
+                shutil.copytree(base / folder, comfy_server.base / folder, dirs_exist_ok=True)
+
+        def __getattr__(self, name):
+            return getattr(comfy_server, name)
+
+        def stop(self):
+            pass
+
+    monkeypatch.setattr(comfy_demo, "ComfyServer", Borrowed)
+
+
 @current
-@pytest.mark.slow
-def test_a_failing_node_is_an_error_that_names_it_and_nothing_is_written(comfyui, tmp_path):
+def test_a_failing_node_is_an_error_that_names_it_and_nothing_is_written(borrowed_server, tmp_path):
     wrong = SmallRun("room.png", height=64, width=100, frames=3, steps=1, is_room=True)
     with pytest.raises(WorldStereoError, match=r"WorldStereo_\w+ raised"):
         comfy_demo.run_demo_on_comfyui(tmp_path / "demo", wrong)

@@ -141,3 +141,11 @@ def test_all_path_nodes_run_in_one_prompt_on_a_server(comfy_server):
     assert len(run.files("shown")) == 5
     assert Image.open(io.BytesIO(comfy_server.view(run.files("checked")[0]))).size == (1024, 662)
     assert Image.open(io.BytesIO(comfy_server.view(run.files("drawn")[0]))).size == (WIDTH, HEIGHT)
+
+
+@current
+def test_a_full_disk_is_said_in_words_by_every_node_that_writes(run_in_comfy):
+    for name, (said, *left) in run_in_comfy(CHECKS, "a_full_disk").items():
+        assert said.startswith(("WorldStereoError: ", "PathError: ")), f"{name}: {said}"
+        assert "there is no room" in said or "the disk is full" in said, f"{name}: {said}"
+        assert "othing was left behind" in said and left == [], f"{name}: {said}, {left}"

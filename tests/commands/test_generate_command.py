@@ -56,7 +56,7 @@ def generate(scene: Path, models: Path, *more: str, variant: str = "memory-dmd")
     defaults = {"--size": f"{HEIGHT}x{WIDTH}", "--frames": str(FRAMES), "--device": "cpu", "--steps": "1"}
     for option, value in defaults.items():
         command += [] if option in more else [option, value]
-    if "--trajectory" not in more and "--camera" not in more:
+    if not {"--trajectory", "--camera", "--path"} & set(more):
         command += ["--trajectory", "orbit right:15"]
     return main([*command, *more])
 
@@ -125,6 +125,16 @@ def test_a_camera_file_of_81_poses_is_thinned(scene: Path, tiny_models: Path):
     assert [round(float(view.w2c[0, 3]), 4) for view in views] == [0.0, -0.2, -0.4]
 
 
+def test_a_camera_path_makes_a_clip_beside_a_preset(scene: Path, tiny_models: Path, capsys):
+    waypoints = [{"position": [0, 0, 0]}, {"position": [0.2, 0, 0.3]}]
+    (scene / "path.json").write_text(json.dumps({"version": 1, "name": "drawn", "waypoints": waypoints}))
+    paths = ("--path", str(scene / "path.json"), "--trajectory", "orbit right:5")
+    assert generate(scene, tiny_models, *paths) == 0
+    said = capsys.readouterr().out
+    assert f"clip_01: drawn, {FRAMES} frames" in said and "clip_02: orbit right" in said
+    assert read_mp4(scene / "out" / "clip_01.mp4").shape == (FRAMES, 3, HEIGHT, WIDTH)
+
+
 def test_cameras_for_a_picture_of_another_shape_are_refused_before_a_model_is_loaded(
     scene: Path, tiny_models: Path, capsys
 ):
@@ -149,6 +159,7 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "amount that is no number": (["--trajectory", "orbit right:far"], 1, "not a number"),
     "one frame": (["--frames", "1"], 1, "--frames"),
     "missing camera file": (["--camera", "absent.json"], 2, "absent.json"),
+    "missing path file": (["--path", "absent.json"], 2, "--path: no file absent.json"),
     "missing depth folder": (["--frame-depth", "absent"], 2, "frame 1 of clip 1"),
     "missing model folder": (["--model", "absent"], 2, "worldstereo/<name>.safetensors"),
     "missing backbone file": (["--backbone", "absent.safetensors"], 2, "--backbone"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from worldstereo_core.__main__ import main
+from worldstereo_core.commands.render import EASINGS
+from worldstereo_core.geometry import trajectory
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 3
 
@@ -103,6 +106,45 @@ def test_output_has_the_size_of_the_cameras(scene: Path):
     write_camera(scene / "camera.json", w2c, K, 2 * HEIGHT, 2 * WIDTH)
     assert render(scene, "--radius", "0.05") == 0
     assert read(scene / "out" / "frame_0000.png").shape == (2 * HEIGHT, 2 * WIDTH, 3)
+
+
+def write_path(file: Path, *places: tuple[float, float, float], fov_deg: float = 60.0) -> None:
+    waypoints = [{"position": place, "fov_deg": fov_deg} for place in places]
+    size = {"width": WIDTH, "height": HEIGHT}
+    file.write_text(json.dumps({"version": 1, "interpolation": "linear", **size, "waypoints": waypoints}))
+
+
+def render_path(scene: Path, *more: str) -> int:
+    names = {"--image": "image.png", "--depth": "depth.npz", "--path": "path.json", "--output": "out"}
+    options = [part for option, name in names.items() for part in (option, str(scene / name))]
+    return main(["render", *options, *more])
+
+
+def test_a_camera_path_is_drawn_at_the_photos_size(scene: Path):
+    """0.4 to the right in two steps, as the camera.json of the other tests has it: the same pictures."""
+    write_path(scene / "path.json", (0, 0, 0), (0.4, 0, 0), fov_deg=2 * math.degrees(math.atan(WIDTH / 80)))
+    assert render(scene) == 0
+    expected = [read(scene / "out" / f"frame_{frame:04d}.png") for frame in range(FRAMES)]
+    assert render_path(scene, "--frames", str(FRAMES), "--easing", "linear") == 0
+    for frame, picture in enumerate(expected):
+        assert np.abs(read(scene / "out" / f"frame_{frame:04d}.png") - picture).max() <= 1
+
+
+def test_the_easings_offered_are_those_there_are():
+    assert tuple(trajectory.EASINGS) == EASINGS
+
+
+def test_bad_paths_are_refused_by_file_and_field(scene: Path, capsys):
+    write_path(scene / "path.json", (0, 0, 0), (0.4, 0, float("nan")))
+    assert render_path(scene) == 1
+    assert "path.json: waypoint 2: position" in capsys.readouterr().err
+    (scene / "path.json").write_text('{"version": 7, "waypoints": [{"position": [0, 0, 0]}]}')
+    assert render_path(scene) == 1 and "version 7" in capsys.readouterr().err
+    (scene / "path.json").unlink()
+    assert render_path(scene) == 2 and "--path: no file" in capsys.readouterr().err
+    assert not (scene / "out").exists()
+    with pytest.raises(SystemExit):  # one way is needed, and no more
+        render(scene, "--path", "path.json")
 
 
 def test_npy_and_16_bit_png_depth_are_read(scene: Path):

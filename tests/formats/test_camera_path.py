@@ -19,6 +19,7 @@ from worldstereo_core.formats.camera_path import (
 from worldstereo_core.geometry.camera_path import CameraPath, Waypoint
 from worldstereo_core.geometry.path_spline import evaluate_path
 
+VERIFIES = {"camera path JSON": "Python's json"}
 PATH = CameraPath(
     (
         Waypoint((0.0, 0.0, 0.0), handle_out=(0.25, 0.0, 0.5)),

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from worldstereo_core.checks import ShapeError, WorldStereoError
 from worldstereo_core.formats.images import read_image, write_png
 
+VERIFIES = {"stills PNG": "Pillow"}
 H, W = 5, 7
 
 

@@ -15,6 +15,8 @@ from worldstereo_core.formats import ply
 from worldstereo_core.formats.ply import read_ply, write_ply
 from worldstereo_core.geometry.point_cloud import PointCloud
 
+VERIFIES = {"points PLY": "plyfile"}
+
 
 def random_cloud(count: int = 7, normals: bool = True) -> PointCloud:
     generator = torch.Generator().manual_seed(0)

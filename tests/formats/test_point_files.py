@@ -14,6 +14,8 @@ from worldstereo_core.formats.las import write_las
 from worldstereo_core.formats.points_glb import write_points_glb
 from worldstereo_core.geometry.point_cloud import PointCloud
 
+VERIFIES = {"points GLB": "pygltflib", "points LAS": "laspy; published layout", "depth EXR": "OpenEXR"}
+
 
 def cloud(count: int = 2) -> PointCloud:
     xyz = torch.tensor([[1.0, -2.0, 3.0], [-4.0, 5.0, 6.0]])[:count]
@@ -65,6 +67,15 @@ def test_las_has_the_published_layout(tmp_path):
     source, red, green, blue = struct.unpack_from("<4H", content, start + 18)
     assert (source, red, green, blue) == (0, 65535, 128 * 257, 0)
     assert struct.unpack_from("<6d", content, 179) == pytest.approx((2, -8, 12, 6, 4, -10))
+
+
+def test_laspy_reads_the_points_in_metres_with_their_colours(tmp_path):
+    laspy = pytest.importorskip("laspy", reason="pip install laspy")
+    write_las(tmp_path / "p.las", cloud(), scale=2.0)
+    read = laspy.read(str(tmp_path / "p.las"))
+    np.testing.assert_allclose(read.xyz, [[2, 6, 4], [-8, 12, -10]], atol=1e-8)
+    assert (read.header.point_count, read.point_source_id.tolist()) == (2, [0, 3])
+    np.testing.assert_allclose(read.red / 65535, [1, 0.2], atol=1 / 255)
 
 
 @pytest.mark.parametrize("write", [write_las, write_points_glb])

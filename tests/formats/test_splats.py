@@ -10,8 +10,11 @@ import torch
 
 from tests.formats.splat_files import read_spz
 from worldstereo_core.checks import WorldStereoError
-from worldstereo_core.formats.splats import SH_C0, Splats, write_splat_ply, write_spz
+from worldstereo_core.formats.splats import SH_C0, Splats, write_splat_ply
+from worldstereo_core.formats.spz import write_spz
 from worldstereo_core.geometry.point_cloud import PointCloud
+
+VERIFIES = {"splats PLY": "plyfile", "splats SPZ": "own reader from the description"}
 
 
 def splats(normal: list[list[float]] | None, scale: float = 1.0) -> Splats:

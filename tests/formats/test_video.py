@@ -12,6 +12,7 @@ from worldstereo_core.checks import ShapeError, WorldStereoError
 from worldstereo_core.formats.video import read_mp4, write_mp4
 
 av = pytest.importorskip("av")
+VERIFIES = {"video MP4": "PyAV (FFmpeg)"}
 T, H, W = 3, 32, 48
 
 

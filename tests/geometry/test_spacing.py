@@ -24,18 +24,47 @@ def test_spacing_follows_the_scale_and_the_place():
     # The three nearest lie one step away, in a corner two of them one step and the third root two of one.
     for spacing, step in ((fine, 0.1), (coarse, 0.4)):
         assert float(spacing.median()) == pytest.approx(step, rel=1e-4)
-        assert step * (1 - 1e-4) <= float(spacing.min()) and float(spacing.max()) <= step * 1.3
+        assert step * (1 - 1e-4) <= float(spacing.min()) and float(spacing.max()) <= step * 2
+        assert float(spacing.quantile(0.98)) <= step * 1.3
     torch.testing.assert_close(local_spacing(4 * xyz), 4 * local_spacing(xyz))
 
 
-def test_a_random_surface_is_near_the_exact_answer():
-    points = torch.nn.functional.normalize(
-        torch.randn(3000, 3, generator=torch.Generator().manual_seed(0)), dim=1
-    )
-    exact = torch.cdist(points.double(), points.double()).topk(4, largest=False).values[:, 1:]
-    ratio = local_spacing(points) / exact.square().mean(1).sqrt()
+def exact(points: torch.Tensor) -> torch.Tensor:
+    """Root mean square distance to the three nearest, by looking at all."""
+    tree = pytest.importorskip("scipy.spatial", reason="pip install scipy").cKDTree(points.double().numpy())
+    return torch.from_numpy((tree.query(points.double().numpy(), 4)[0][:, 1:] ** 2).mean(1) ** 0.5)
+
+
+def surface(kind: str) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    if kind == "ball":
+        return torch.nn.functional.normalize(torch.randn(20_000, 3, generator=generator), dim=1)
+    if kind == "smoke":
+        return torch.rand(20_000, 3, generator=generator)
+    # Two walls as two cameras see them: rows of a picture that grow apart along the wall, a little rough.
+    u, v = torch.meshgrid(torch.linspace(-1, 1, 160), torch.linspace(-1, 1, 100), indexing="ij")
+    walls = [torch.stack([u, v, 2 + u * slope], -1).reshape(-1, 3) / (1 - 0.4 * slope) for slope in (0, 0.9)]
+    depth = 1 + 0.002 * torch.randn(32_000, 1, generator=generator)
+    return torch.cat(walls) * depth
+
+
+# What the docs say: half of the points exact, nine in ten within a quarter of it, one in a hundred twice as
+# much; smoke, which no depth map gives, is worse.
+BOUNDS = {"ball": (0.01, 0.27, 1.1), "walls": (0.01, 0.25, 1.0), "smoke": (0.03, 0.35, 1.0)}
+
+
+@pytest.mark.parametrize("kind", list(BOUNDS))
+@pytest.mark.parametrize("far", [0, 1e4])
+def test_spacing_is_near_the_exact_answer(kind: str, far: float):
+    """Far points, which would make even cells as coarse as a thousand of the others, change nothing."""
+    points = surface(kind)
+    if far:
+        points = torch.cat([points, torch.tensor([[far, 0, 0], [0, -far, 0], [0, 0, far]])])
+    ratio = (local_spacing(points) / exact(points))[: len(surface(kind))]
     assert float(ratio.min()) > 0.999  # what is found along a curve is never nearer than the nearest
-    assert float(ratio.median()) < 1.01 and float(ratio.quantile(0.9)) < 1.3
+    middle, most, worst = ((ratio - 1).quantile(share) for share in (0.5, 0.9, 0.99))
+    assert (float(middle), float(most), float(worst)) < BOUNDS[kind]
+    assert float(most) < BOUNDS[kind][1] and float(worst) < BOUNDS[kind][2]
 
 
 def test_doubles_do_not_count_and_a_lone_point_does_not_swell():

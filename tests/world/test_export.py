@@ -30,6 +30,13 @@ from worldstereo_core.world.export_targets import (
     directions,
 )
 
+VERIFIES = {
+    "points GLB": "trimesh",
+    "COLMAP project": "pycolmap",
+    "nerfstudio dataset": "documented format",
+    "official reconstruction folder": "documented format",
+    "scene.json": "Python's json",
+}
 # Points 1 to the right, 2 above and 3 ahead of the first camera, whose axes are x right, y down, z forward.
 RIGHT, UP, FORWARD = (1.0, 0, 0), (0, -2.0, 0), (0, 0, 3.0)
 K = torch.tensor([[10.0, 0, 6], [0, 10, 4], [0, 0, 1]])

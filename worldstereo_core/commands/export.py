@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from ..checks import WorldStereoError
     from ..formats.ply import write_ply
     from ..memory.storage import load_memory
+    from ..tensor_writer import saying_why_not
     from .outcome import CannotRun
     from .scene_files import require_file
 
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.min_confidence:g}. Lower it."
         )
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    write_ply(args.output, points, up_axis="y" if args.up_axis == "y" else "-y")
+    with saying_why_not(f"--output: {args.output}"):
+        write_ply(args.output, points, up_axis="y" if args.up_axis == "y" else "-y")
     print(f"{args.output}: {points.num_points:,} points")
     return 0

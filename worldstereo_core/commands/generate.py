@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .render import add_png_scale, add_render_options
+from .render import add_easing, add_png_scale, add_render_options
 
 LAYOUT = """\
 FOLDER may be ComfyUI's models folder, or a folder with
@@ -31,7 +31,8 @@ them.
 
 EPILOG = """\
 Paths, in the order given: --trajectory "orbit right:30" turns 30 degrees; --trajectory "dolly in:0.4" travels
-0.4 median depths; --camera takes a camera.json in the world of the photo's camera (81 poses become 21).
+0.4 median depths; --camera takes a camera.json in the world of the photo's camera (81 poses become 21);
+--path takes waypoints as the ComfyUI nodes and their editor write them, in the same world and its units.
 Presets: static, dolly in/out, truck left/right, pedestal up/down, pan left/right, tilt up/down,
 roll left/right, orbit left/right/up/down, spiral, zoom in/out.
 
@@ -45,7 +46,7 @@ example:
 
 
 class _AddPath(argparse.Action):
-    """Collects --trajectory and --camera in one list, in the order given."""
+    """Collects --trajectory, --camera and --path in one list, in the order given."""
 
     def __call__(
         self,
@@ -84,6 +85,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="CAMERA.JSON",
         help="a camera path from a file; repeat",
     )
+    parser.add_argument(
+        "--path",
+        action=_AddPath,
+        dest="paths",
+        metavar="PATH.JSON",
+        help="a camera path with waypoints (render --help); repeat",
+    )
+    add_easing(parser)
     parser.add_argument(
         "--frame-depth", type=Path, metavar="DIR", help="depth of generated frames, see below"
     )

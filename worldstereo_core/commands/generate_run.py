@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,14 +12,13 @@ from torch import Tensor
 from ..adapters.diffusers.loader import LoadedWorldStereo, load_worldstereo
 from ..adapters.diffusers.pipeline import recommended_guidance, recommended_schedule
 from ..adapters.diffusers.vae import KeyframeVAE
-from ..checks import PathError, WorldStereoError, check_shape
-from ..formats.camera_json import read_camera_json
+from ..checks import WorldStereoError, check_shape
 from ..formats.depth_files import SUFFIXES, read_depth
 from ..formats.ply import write_ply
 from ..formats.video import write_mp4
 from ..geometry.cameras import scale_K
 from ..geometry.pictures import fit_pictures
-from ..geometry.trajectory import PRESETS, Trajectory, build_trajectory
+from ..geometry.trajectory import Trajectory
 from ..memory.memory import GeometricMemory, initialise_memory
 from ..memory.storage import save_memory
 from ..model.checkpoint import load_checkpoint
@@ -32,28 +30,26 @@ from ..sizes import (
     check_multiple_of_16,
     nearest_bucket,
     sample_align_frames,
-    select_keyframes,
 )
+from .camera_moves import first_camera, read_path, to_trajectory
 from .clips import Engine, make_clip
 from .model_folder import ModelFiles, find_backbone, find_model
 from .outcome import CannotRun
-from .scene_files import Source, check_shape_of_picture, read_cameras, read_source, require_file
+from .scene_files import Source, read_source, require_file
 
 FRAMES_PER_SECOND = 16
 KEPT_FRAMES = 8
-# Presets whose amount is degrees; the others travel median depths, or zoom by a factor.
-TURNS, ZOOMS = ("pan", "tilt", "roll", "orbit"), ("zoom",)
 
 
 def generate(args: argparse.Namespace) -> int:
     if not args.paths:
         raise CannotRun(
-            'generate: no camera path. Give --trajectory "orbit right:30" or --camera camera.json.'
+            'generate: no camera path. Give --trajectory "orbit right:30", --camera camera.json or --path '
+            "path.json."
         )
     if args.output.exists() and not args.output.is_dir():
         raise CannotRun(f"--output: {args.output} is a file. Name a folder.")
-    first_file = next((Path(value) for option, value in args.paths if option == "camera"), None)
-    first = read_cameras("--camera", first_file, args.image) if first_file else None
+    first = first_camera(args.paths, args.image)
     source = read_source(args.image, args.depth, first, fov_deg=args.fov, png_scale=args.png_scale)
     # Everything that can be told without the model is told before minutes go into loading it.
     paths = [read_path(option, value, source.size, args.image) for option, value in args.paths]
@@ -83,7 +79,7 @@ def generate(args: argparse.Namespace) -> int:
         edge_mode=args.edge_mode,
         far_contraction=args.far_contraction,
     )
-    trajectories = [_trajectory(path, args.frames, source, memory, config) for path in paths]
+    trajectories = [to_trajectory(path, args, source, memory, config) for path in paths]
     depths = [
         _frame_depths(args, number, trajectory, config, (height, width))
         for number, trajectory in enumerate(trajectories, start=1)
@@ -155,86 +151,6 @@ def parse_size(text: str) -> tuple[int, int]:
         raise CannotRun(f"--size: got {text!r}, expected height x width in pixels, e.g. 480x768.")
     check_multiple_of_16("--size", int(height), int(width))
     return int(height), int(width)
-
-
-@dataclass(frozen=True)
-class PresetMove:
-    """A preset with the options that differ from its defaults."""
-
-    preset: str
-    options: dict[str, float]
-
-
-def read_path(option: str, value: str, size: tuple[int, int], image_path: Path) -> PresetMove | Trajectory:
-    """Read what --trajectory or --camera names.
-
-    Args:
-        option: "trajectory" or "camera".
-        value: its value.
-        size: height and width of the photo.
-        image_path: the photo, for messages.
-
-    Raises: WorldStereoError if there is no such preset or file, or the file does not fit the photo.
-    """
-    if option == "camera":
-        path = require_file("--camera", Path(value))
-        cameras = read_camera_json(path, size=size)
-        check_shape_of_picture(cameras, image_path, size)
-        return Trajectory(cameras, name=path.name, source=value)
-    preset, amount = parse_preset(value)
-    kind = preset.split()[0]
-    name = "amount_deg" if kind in TURNS else "focal_end" if kind in ZOOMS else "distance"
-    return PresetMove(preset, {} if amount is None else {name: amount})
-
-
-def _trajectory(
-    path: PresetMove | Trajectory,
-    frames: int | None,
-    source: Source,
-    memory: GeometricMemory,
-    config: WorldStereoConfig,
-) -> Trajectory:
-    height, width = source.size
-    key_frames = config.num_keyframes if frames is None else frames
-    num_frames = config.control.num_mask_frames(key_frames)
-    if num_frames < 2:
-        raise WorldStereoError(f"--frames: got {key_frames}, expected at least 2 (a released clip has 21).")
-    if isinstance(path, Trajectory):
-        if path.num_frames < num_frames:
-            raise PathError(
-                f"--camera {path.source}: {path.num_frames} poses, expected at least {num_frames}. Write one "
-                "pose per key frame, or ask for fewer with --frames."
-            )
-        cameras = path.cameras[select_keyframes(path.num_frames, num_frames)]
-        return replace(path, cameras=cameras.resized(height, width))
-    options: dict[str, Any] = path.options
-    return build_trajectory(
-        path.preset,
-        start=(source.w2c, source.K),
-        height=height,
-        width=width,
-        num_frames=num_frames,
-        pivot_depth=memory.median_depth,
-        **options,
-    )
-
-
-def parse_preset(text: str) -> tuple[str, float | None]:
-    """``"orbit right:30"`` -> ``("orbit right", 30.0)``; None without an amount.
-
-    Raises: PathError if the preset is unknown or the amount no number.
-    """
-    preset, colon, amount = text.partition(":")
-    preset = preset.strip().lower().replace("_", " ").replace("-", " ")
-    if preset not in PRESETS:
-        raise PathError(f"--trajectory: no preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
-    if not colon:
-        return preset, None
-    try:
-        return preset, float(amount)
-    except ValueError:
-        text = f"--trajectory {text}: {amount!r} is not a number. Write e.g. 'orbit right:30'."
-        raise PathError(text) from None
 
 
 def _frame_depths(
@@ -360,6 +276,8 @@ def read_embeddings(null_context: Path | None, text: Path | None, image: Path | 
         if key in found:
             check_shape(key, found[key], (1, "n", 4096), "Use UMT5-XXL's last hidden state.")
     if "image_embeds" in found:
+        if found["image_embeds"].shape[:2] == (1, 1):  # the small models' null context: all tokens are alike
+            found["image_embeds"] = found["image_embeds"].expand(1, 257, -1)
         check_shape("image_embeds", found["image_embeds"], (1, 257, 1280), "Use CLIP-H's penultimate state.")
     return Embeddings(found.get("text_embeds"), found.get("negative_embeds"), found.get("image_embeds"))
 

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from .scene_files import Source
 
 DESCRIPTION = """\
-Lift a photo to points with its depth and draw them from every camera of a camera.json: the pictures, and the
-masks of what the photo never saw, that a WorldStereo model takes as its guide. Needs no model.
+Lift a photo to points with its depth and draw them from every camera of a camera.json or a path: the
+pictures, and the masks of what the photo never saw, that a WorldStereo model takes as its guide. Needs no
+model.
 
-Writes into the output folder, at the size that camera.json's K refers to:
+Writes into the output folder, at the size that camera.json's K refers to (with --path: the photo's):
   frame_0000.png …  the points; grey where nothing was seen
   mask_0000.png …   255 = hole
   render.mp4        the frames at 16 per second
@@ -26,10 +27,15 @@ Either all of these are written or none."""
 EPILOG = """\
 The source camera is K and w2c of the depth NPZ when it has them, else frame 0 of camera.json.
 
+--path takes waypoints as JSON, as the ComfyUI nodes and their editor write them (Build Camera Path gives it
+out; worldstereo_core/formats/camera_path.py describes it). It is drawn at the photo's size. Without K and w2c
+in the depth file the photo was taken at the world's origin, with the first waypoint's field of view.
+
 example:
   python -m worldstereo_core render --image photo.png --depth depth.npz --camera camera.json --output out"""
 
 FRAMES_PER_SECOND = 16
+EASINGS = ("linear", "smooth", "ease in", "ease out")  # help must not wait for torch
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -48,9 +54,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="its depth, camera z in the units of the cameras, 0 = no data: NPZ (depth, optional K and w2c), "
         "NPY, EXR or 16-bit PNG",
     )
-    parser.add_argument(
-        "--camera", type=Path, required=True, help="camera.json with extrinsic (w2c) and intrinsic (K)"
-    )
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--camera", type=Path, help="camera.json with extrinsic (w2c) and intrinsic (K)")
+    way.add_argument("--path", type=Path, metavar="PATH.JSON", help="camera path with waypoints, see below")
+    parser.add_argument("--frames", type=int, default=21, help="frames along a --path (21)")
+    add_easing(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder for the frames, masks and video")
     add_png_scale(parser)
     add_render_options(parser)
@@ -65,6 +73,15 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def add_png_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--png-scale", type=float, default=0.001, help="scene units per step of a 16-bit PNG depth (0.001)"
+    )
+
+
+def add_easing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--easing",
+        choices=EASINGS,
+        default="smooth",
+        help="speed over a whole --path, on top of its waypoints' own (smooth)",
     )
 
 
@@ -101,18 +118,31 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..geometry.path_spline import sample_path
     from ..geometry.pictures import fit_pictures, paste_first_frame
-    from .scene_files import read_cameras, read_source
+    from ..tensor_writer import saying_why_not
+    from .scene_files import photo_camera, read_cameras, read_path_file, read_source
     from .staging import staged_folder
 
-    cameras = read_cameras("--camera", args.camera, args.image)
-    source = read_source(args.image, args.depth, cameras, png_scale=args.png_scale)
+    path = None if args.path is None else read_path_file("--path", args.path)
+    first = (
+        read_cameras("--camera", args.camera, args.image) if path is None else photo_camera(path, args.image)
+    )
+    source = read_source(args.image, args.depth, first, png_scale=args.png_scale)
+    cameras = first
+    if path is not None:
+        height, width = source.size
+        move = sample_path(path, args.frames, easing=args.easing, height=height, width=width)
+        cameras = move.cameras
     rendered = draw(source, cameras, args)
     if args.paste_first:
         picture = fit_pictures(source.image[None], cameras.height, cameras.width, "stretch")[0]
         rendered = paste_first_frame(rendered, picture)
     frames, masks = floor_to_bytes(rendered.image), rendered.hole_mask
-    with staged_folder(args.output, replaces=("frame_*.png", "mask_*.png")) as stage:
+    with (
+        saying_why_not(f"--output: {args.output}"),
+        staged_folder(args.output, replaces=("frame_*.png", "mask_*.png")) as stage,
+    ):
         write_render(stage, frames, masks)
     print(
         f"{args.output}: {len(frames)} frames of {cameras.height} x {cameras.width} (height x width), "

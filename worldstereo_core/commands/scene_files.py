@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,11 @@ import torch
 from torch import Tensor
 
 from ..checks import PathError, ShapeError, WorldStereoError
+from ..geometry.camera_path import CameraPath
 from ..geometry.cameras import Cameras, check_cameras, scale_K
 from .outcome import CannotRun
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,26 @@ def read_cameras(option: str, path: Path, image_path: Path) -> Cameras:
 
     size = read_image(require_file("--image", image_path)).shape[-2:]
     return read_camera_json(require_file(option, path), size=(size[0], size[1]))
+
+
+def read_path_file(option: str, path: Path) -> CameraPath:
+    """Read a camera path's JSON; what was repaired is logged."""
+    from ..formats.camera_path import read_camera_path
+
+    found, notes = read_camera_path(require_file(option, path))
+    for note in notes:
+        logger.warning("%s", note)
+    return found
+
+
+def photo_camera(path: CameraPath, image_path: Path) -> Cameras:
+    """The camera of a photo that only its path tells of: at the origin, with the first waypoint's lens."""
+    from ..formats.images import read_image
+    from ..geometry.path_spline import sample_path
+
+    height, width = read_image(require_file("--image", image_path)).shape[-2:]
+    first = sample_path(path, 1, height=height, width=width).cameras
+    return Cameras(torch.eye(4)[None], first.K, height, width)
 
 
 def read_source(

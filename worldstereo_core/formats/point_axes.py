@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from torch import Tensor
 
 UpAxis = Literal["y", "z", "-y", "y-left"]
@@ -21,6 +22,15 @@ FROM_OURS: dict[UpAxis, list[list[float]]] = {
 def turned(vectors: Tensor, up_axis: UpAxis) -> Tensor:
     """[N, 3] of our world in a file's axes."""
     return vectors @ vectors.new_tensor(FROM_OURS[up_axis]).T
+
+
+def turned_columns(vectors: np.ndarray, up_axis: UpAxis, scale: float = 1.0) -> list[np.ndarray]:
+    """The three columns of [N, 3] of our world in a file's axes, times a scale."""
+    columns = []
+    for row in FROM_OURS[up_axis]:
+        axis = next(axis for axis, value in enumerate(row) if value)
+        columns.append(vectors[:, axis] * np.float32(row[axis] * scale))
+    return columns
 
 
 def turned_back(vectors: Tensor, up_axis: UpAxis) -> Tensor:

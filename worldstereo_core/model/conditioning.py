@@ -267,10 +267,30 @@ def _encode_unknown(
     return torch.cat(frames, dim=2)
 
 
-def _rays(cameras: Cameras, sizes: ControlSizes, device: torch.device) -> Tensor | None:
+def camera_rays(cameras: Cameras, sizes: ControlSizes) -> Tensor | None:
+    """[1, 6, T, H, W] rays that a control branch takes for these cameras; None for one without rays."""
     if not sizes.takes_rays:
         return None
-    return released_rays(cameras.K, cameras.w2c, cameras.height, cameras.width).to(device)
+    return released_rays(cameras.K, cameras.w2c, cameras.height, cameras.width)
+
+
+def camera_tokens(w2c: Tensor, reference_w2c: Tensor) -> tuple[Tensor, Tensor]:
+    """Camera tokens of a clip and its references, normalised together.
+
+    Args:
+        w2c: [T, 4, 4] of the clip.
+        reference_w2c: [V, 4, 4] in the same world.
+
+    Returns:
+        [1, T, 7] and [1, V, 7].
+    """
+    targets, references = unified_camera_normalization(w2c, reference_w2c)
+    return w2c_to_camera_tokens(targets)[None], w2c_to_camera_tokens(references)[None]
+
+
+def _rays(cameras: Cameras, sizes: ControlSizes, device: torch.device) -> Tensor | None:
+    rays = camera_rays(cameras, sizes)
+    return None if rays is None else rays.to(device)
 
 
 def _with_references(
@@ -287,9 +307,8 @@ def _with_references(
         slots, reference_w2c = references.slots, references.w2c.to(cameras.w2c)
     tokens = reference_tokens = None
     if config.camera_token_width is not None:
-        targets, normalised = unified_camera_normalization(cameras.w2c, reference_w2c)
-        tokens = w2c_to_camera_tokens(targets)[None].to(device)
-        reference_tokens = w2c_to_camera_tokens(normalised)[None].to(device)
+        tokens, reference_tokens = camera_tokens(cameras.w2c, reference_w2c)
+        tokens, reference_tokens = tokens.to(device), reference_tokens.to(device)
     return replace(
         condition,
         reference_latents=reference_latents,

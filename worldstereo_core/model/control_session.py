@@ -10,6 +10,7 @@ Usage, for every backbone block i in order::
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +49,15 @@ class ControlStrength:
         if 3 * index < 2 * num_blocks:
             return self.overall * self.middle
         return self.overall * self.late
+
+
+@dataclass(frozen=True)
+class SessionProgress:
+    """State of a ``ControlSession`` between two blocks."""
+
+    started: bool
+    reference: Tensor | None
+    control: _ControlRun | None
 
 
 class ControlSession:
@@ -107,6 +117,15 @@ class ControlSession:
         self._reference_rope: Rope | None = None
         self._control: _ControlRun | None = None
         self._started = False
+
+    def progress(self) -> SessionProgress:
+        """How far the call has come; ``resume`` goes back to it."""
+        return SessionProgress(self._started, self._reference, copy(self._control))
+
+    def resume(self, progress: SessionProgress) -> None:
+        """Stand where ``progress`` was taken: gradient checkpointing runs blocks a second time."""
+        self._started, self._reference = progress.started, progress.reference
+        self._control = copy(progress.control)
 
     def joined_positions(self, rope: Rope) -> Rope:
         """The clip's rope with the references' rope appended on the token axis (axis 1)."""

@@ -1,1 +1,1 @@
-"""Small WorldStereo models: procedural worlds to learn from, the stages of training, the loop that runs them."""
+"""Small WorldStereo models: procedural worlds to learn from, the stages of training and their loop."""

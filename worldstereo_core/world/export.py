@@ -19,7 +19,8 @@ from ..formats.images import write_png
 from ..formats.las import write_las
 from ..formats.ply import write_ply
 from ..formats.points_glb import write_points_glb
-from ..formats.splats import SIZE, Splats, write_splat_ply, write_spz
+from ..formats.splats import SIZE, Splats, write_splat_ply
+from ..formats.spz import write_spz
 from ..formats.video import write_mp4
 from ..geometry.point_cloud import PointCloud
 from ..geometry.spacing import local_spacing

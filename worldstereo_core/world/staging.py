@@ -12,7 +12,7 @@ from ..checks import WorldStereoError
 
 _PART = ".part"
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sweep(folder: Path) -> None:

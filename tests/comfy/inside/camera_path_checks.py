@@ -257,3 +257,44 @@ def nodes_leave_their_inputs_alone() -> list[str]:
     sample(path, start="at the input picture", distances="median depths", memory=memory())
     changed = [name for name, tensor in tensors.items() if not torch.equal(tensor, before[name])]
     return changed + ([] if repr(path) == kept else ["path"])
+
+
+def a_full_disk() -> dict[str, list[str]]:
+    """What each node that writes says when the disk is full, and what it leaves in the folder."""
+    import errno
+    import os
+    import shutil
+    from unittest.mock import patch
+
+    import folder_paths
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    output = Path(folder_paths.get_output_directory()) / "full"
+    shutil.rmtree(output, ignore_errors=True)
+    trajectory = orbit()
+    saved = {
+        f"SaveTrajectory {form}": lambda form=form: nodes()["SaveTrajectory"].execute(
+            trajectory, f"full/{form}", form
+        )
+        for form in ("camera_json", "nerfstudio", "colmap", "gltf", "usd", "blender", "chan", "csv", "load3d")
+    }
+    saved["ExportPointCloud"] = lambda: nodes()["ExportPointCloud"].execute(
+        memory(), filename_prefix="full/points"
+    )
+    saved["ExportCorrespondences"] = lambda: nodes()["ExportCorrespondences"].execute(
+        memory(), "full/colmap_project", min_views=1
+    )
+    saved["ExportWorld"] = lambda: nodes()["ExportWorld"].execute(memory(), "raw", "full/world")
+    said: dict[str, list[str]] = {}
+    for name, save in saved.items():
+        # The last step of every writer: what was written so far has to go.
+        with patch.object(os, "replace", full), patch.object(os, "rename", full):
+            try:
+                save()
+                said[name] = ["nothing"]
+            except ValueError as error:
+                said[name] = [f"{type(error).__name__}: {error}"]
+        said[name] += sorted(path.name for path in output.rglob("*"))
+    return said

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from ...checks import ShapeError
 from ...model.attention import attention
@@ -118,6 +119,42 @@ def controlled_forward(
     Returns:
         [B, 16, F, h, w] the predicted velocity.
     """
+    return velocity_with_gradients(
+        backbone,
+        control,
+        condition,
+        latents,
+        timesteps,
+        text_embeds,
+        image_embeds,
+        strength=strength,
+        update_reference=update_reference,
+        control_batch=control_batch,
+        probe=probe,
+    )
+
+
+def velocity_with_gradients(
+    backbone: WanBackbone,
+    control: WorldStereoControl | None,
+    condition: ControlCondition | None,
+    latents: Tensor,  # [B, 36, F, h, w]
+    timesteps: Tensor,  # [B]
+    text_embeds: Tensor,  # [B, 512, 4096]
+    image_embeds: Tensor | None,  # [B, 257, 1280]
+    *,
+    strength: ControlStrength = ControlStrength(),  # noqa: B008 (frozen)
+    update_reference: bool | None = None,
+    control_batch: int | None = None,
+    probe: Callable[[str, Tensor], None] | None = None,
+    recomputes: bool = False,
+) -> Tensor:
+    """``controlled_forward`` for training.
+
+    Args:
+        recomputes: gradient checkpointing: keep what enters each pair of backbone and control block and run
+            the pair again on the way back.
+    """
     transformer = backbone.transformer
     latents = latents.to(backbone.dtype)
     inputs = {
@@ -127,6 +164,7 @@ def controlled_forward(
         "encoder_hidden_states_image": None if image_embeds is None else image_embeds.to(latents),
     }
     if control is None or condition is None:
+        transformer.gradient_checkpointing = recomputes
         return transformer(**inputs, return_dict=False)[0]
     session = ControlSession(
         control,
@@ -141,7 +179,9 @@ def controlled_forward(
         control_batch=control_batch,
         probe=probe,
     )
-    with joined_blocks(transformer.blocks, session):
+    join = recomputed_blocks if recomputes else joined_blocks
+    transformer.gradient_checkpointing = False
+    with join(transformer.blocks, session):
         return transformer(**inputs, return_dict=False)[0]
 
 
@@ -162,6 +202,49 @@ def joined_blocks(blocks: nn.ModuleList, session: ControlSession) -> Iterator[No
             handle.remove()
         for block, processor in zip(blocks, processors, strict=True):
             block.attn2.processor = processor
+
+
+@contextmanager
+def recomputed_blocks(blocks: nn.ModuleList, session: ControlSession) -> Iterator[None]:
+    """``joined_blocks`` whose activations are computed again in the backward pass.
+
+    The backward pass runs after this context has ended, so each block's part carries all it needs: the
+    session as it stood before the block, and the processor of its cross-attention.
+    """
+    forwards = [block.forward for block in blocks]
+    try:
+        for index, block in enumerate(blocks):
+            block.forward = _RecomputedBlock(block, session, index)
+        yield
+    finally:
+        for block, forward in zip(blocks, forwards, strict=True):
+            block.forward = forward
+
+
+class _RecomputedBlock:
+    """A block with its control, as one unit of gradient checkpointing."""
+
+    def __init__(self, block: Any, session: ControlSession, index: int):
+        self.block, self.session, self.index = block, session, index
+        self.forward, self.processor = block.forward, block.attn2.processor
+
+    def __call__(self, hidden_states: Tensor, context: Tensor, modulation: Tensor, rope: Any) -> Tensor:
+        before = self.session.progress()
+
+        def run(hidden_states: Tensor, context: Tensor, modulation: Tensor) -> Tensor:
+            session = self.session
+            session.resume(before)
+            outside = self.block.attn2.processor
+            if session.num_reference:
+                self.block.attn2.processor = _MainTokensOnly(self.processor, session.num_main)
+            try:
+                joined = session.join(self.index, hidden_states)
+                output = self.forward(joined, context, modulation, session.joined_positions(rope))
+            finally:
+                self.block.attn2.processor = outside
+            return session.split(self.index, output)
+
+        return checkpoint(run, hidden_states, context, modulation, use_reentrant=False)
 
 
 def _join_before(

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...atomic import replace_when_done
+from ...atomic import folder_when_done, replace_when_done
 from ...checks import PathError
 from ...geometry.poses import invert_se3, matrix_to_quaternion
 from ...geometry.trajectory import Trajectory
@@ -111,7 +111,7 @@ def write_colmap(
     """Write a sparse model without points into a folder, each file whole or not at all.
 
     Args:
-        path: the folder, made if it is missing.
+        path: the folder; one that is missing appears whole or not at all.
         image_names: default frame_00001.png and so on.
 
     Returns:
@@ -136,8 +136,12 @@ def write_colmap(
     images = list(zip(poses, (camera_of + 1).tolist(), image_names, strict=True))
     size = trajectory.width, trajectory.height
     write = _write_binary if is_binary else _write_text
-    folder.mkdir(parents=True, exist_ok=True)
-    write(folder, unique.tolist(), size, images)
+    if folder.is_dir():
+        write(folder, unique.tolist(), size, images)
+    else:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder_when_done(folder) as part:
+            write(part, unique.tolist(), size, images)
     return notes.done()
 
 

@@ -1,0 +1,180 @@
+"""What rays meet first, what stands before a light, and how open a place is.
+
+On a CPU rays go in bundles: most solids lie outside the narrow cone of a few hundred neighbouring rays, and
+those that remain fit into the cache. A GPU takes all rays and all solids at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .shapes import Shapes, nearest
+from .shells import Surface
+from .units import FAR, Units
+from .world import Light, World
+
+BUNDLE = 2048  # rays
+SHADOW_GAP = 2e-3  # metres a shadow ray starts before its surface
+CONTACT = 0.3  # metres within which a neighbouring surface keeps ambient light away
+FIRST_THING = 10  # instance numbers below belong to sky and shell
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """What N rays of one camera meet.
+
+    Attributes:
+        time: [N] ray parameter, which is camera z where rays have z = 1; FAR in the sky.
+        points: [3, N] world. surface: what is there. glow: [N] share of its colour that shines by itself.
+        sky: [N] bool.
+    """
+
+    time: Tensor
+    points: Tensor
+    surface: Surface
+    glow: Tensor
+    sky: Tensor
+
+
+def _bundles(rays: Tensor) -> int:
+    """How many bundles N rays [3, N] make."""
+    return -(-rays.shape[1] // BUNDLE)
+
+
+def _bundled(rays: Tensor) -> Tensor:
+    """Rays [3, N] as [3, K, BUNDLE]; the last one is repeated to fill up."""
+    missing = _bundles(rays) * BUNDLE - rays.shape[1]
+    if missing:
+        rays = torch.cat([rays, rays[:, -1:].expand(3, missing)], 1)
+    return rays.view(3, -1, BUNDLE)
+
+
+def _groups(
+    shapes: Shapes, rays: Tensor, inside: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[slice, Units, Tensor | None]]:
+    """Runs of rays [3, N] with the solids they can meet and those solids' numbers (None: all of them).
+
+    Args:
+        inside: from rays [3, K, BUNDLE] to the [K, P] bool mask of solids that each bundle can meet.
+    """
+    count = rays.shape[1]
+    if rays.device.type != "cpu":
+        yield slice(0, count), shapes.units, None
+        return
+    for number, (units, numbers) in enumerate(shapes.groups(inside(_bundled(rays)))):
+        if len(units):
+            yield slice(number * BUNDLE, min((number + 1) * BUNDLE, count)), units, numbers
+
+
+def _cones(direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Axis [K, 3] and half angle [K] of cones around the mean of each K of directions [3, K, n]."""
+    unit = direction * direction.square().sum(0).rsqrt()
+    axis = unit.mean(2, keepdim=True)
+    axis = axis * axis.square().sum(0).clamp(min=1e-18).rsqrt()
+    # Two thousandths of a radian cover the rounding of acos near 1.
+    return axis[..., 0].T, torch.acos((axis * unit).sum(0).amin(1).clamp(-1, 1)) + 2e-3
+
+
+def _balls(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Center [K, 3] and radius [K] of balls around points [3, K, n]."""
+    low, high = points.amin(2).T, points.amax(2).T
+    return (low + high) / 2, (high - low).square().sum(1).sqrt() / 2
+
+
+def cast(world: World, origin: Tensor, direction: Tensor) -> Hit:
+    """Follow rays from one origin [3, 1] along [3, N]; neighbours should be close to one another."""
+    shell_time = world.shell.enter(origin, direction)
+    time, index = _first_solid(world.shapes, origin, direction)
+    on_solid = time < shell_time
+    time = torch.minimum(time, shell_time)
+    points = origin + direction * time.clamp(max=1e4)
+    surface, glow = world.shell.surface(points), torch.zeros_like(time)
+    rays = on_solid.nonzero()[:, 0]
+    if len(rays):
+        index = index[rays]
+        surface = _over(surface, rays, world.shapes, index, points[:, rays])
+        glow[rays] = world.shapes.glow.index_select(0, index)
+    return Hit(time, points, surface, glow, time >= FAR)
+
+
+def _first_solid(shapes: Shapes, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Parameter [N] of the nearest solid, FAR if there is none, and its number."""
+    time = torch.full_like(direction[0], FAR)
+    number = torch.zeros_like(time, dtype=torch.int64)
+    if len(shapes) and direction.shape[1]:
+        for run, units, numbers in _groups(
+            shapes, direction, lambda rays: shapes.in_cones(origin[:, 0], *_cones(rays))
+        ):
+            near = units.enter(units.into_unit(origin), units.turned(direction[:, run]))
+            time[run], index = nearest(near)
+            number[run] = index if numbers is None else numbers[index]
+    return time, number
+
+
+def _over(surface: Surface, rays: Tensor, shapes: Shapes, index: Tensor, points: Tensor) -> Surface:
+    """The shell's surfaces with those of solids in their place."""
+    normal, lies, turned = shapes.facing(index, points)
+    half = shapes.half.index_select(0, index).T
+    tile_size = shapes.tile.index_select(0, index)
+    fits = (tile_size <= 0).float()
+    # Texture axes: x and z on what faces up or down, else y and the horizontal axis that lies flatter.
+    steep = (normal[1].abs() < 0.7).float()
+    across = (turned[0].abs() > turned[2].abs()).float() * steep
+    u = torch.lerp(lies[0], lies[2], across)
+    v = torch.lerp(lies[2], lies[1], steep)
+    width, height = torch.lerp(half[0], half[2], across), torch.lerp(half[2], half[1], steep)
+    scale = torch.lerp(tile_size, 2 * width, fits)
+    u = u / scale + 0.5 * fits
+    v = torch.lerp(v / scale, v / (2 * height) + 0.5, fits)
+    tile = torch.where(steep > 0, shapes.side.index_select(0, index), shapes.top.index_select(0, index))
+    tint, light = surface.tint, surface.light
+    if tint is not None:
+        tint = tint.clone()
+        tint[:, rays] = 1
+    if light is not None:
+        light = light.clone()
+        light[rays] = 1
+    parts = (surface.normal, surface.tile, surface.u, surface.v, surface.scale, surface.thing)
+    normal_all, tile_all, u_all, v_all, scale_all, thing_all = (part.clone() for part in parts)
+    normal_all[:, rays] = normal
+    tile_all[rays], u_all[rays], v_all[rays], scale_all[rays] = tile, u, v, scale
+    thing_all[rays] = FIRST_THING + shapes.thing.index_select(0, index)
+    return Surface(normal_all, tile_all, u_all, v_all, scale_all, thing_all, tint, light)
+
+
+def openness(world: World, points: Tensor, normal: Tensor) -> Tensor:
+    """[N] 0..1: how free the space is in front of surfaces; 1 on open planes, less in corners."""
+    away, shapes = points + normal * CONTACT, world.shapes
+    free = world.shell.distance(away)
+
+    def inside(bundles: Tensor) -> Tensor:
+        return shapes.casts & shapes.in_boxes(bundles.amin(2).T - CONTACT, bundles.amax(2).T + CONTACT)
+
+    if len(shapes) and away.shape[1]:
+        for run, units, _ in _groups(shapes, away, inside):
+            free[run] = torch.minimum(free[run], units.distance(away[:, run]).amin(0))
+    return (free / CONTACT).clamp(0, 1)
+
+
+def shadow(shapes: Shapes, light: Light, points: Tensor, normal: Tensor) -> Tensor:
+    """[N] 1 where a solid stands between the points and the light."""
+    start, place = points + normal * SHADOW_GAP, light.place[:, None]
+    dark = torch.zeros_like(points[0])
+    if not len(shapes) or not points.shape[1]:
+        return dark
+    if light.is_sun:
+        inside = lambda rays: shapes.casts & shapes.in_beams(*_balls(rays), light.place)  # noqa: E731
+        for run, units, _ in _groups(shapes, start, inside):
+            entered = units.enter(units.into_unit(start[:, run]), units.turned(place))
+            dark[run] = (entered.amin(0) < FAR / 2).float()
+        return dark
+    # From the lamp outwards: its origin is the same for all rays.
+    way = start - place
+    inside = lambda rays: shapes.casts & shapes.in_cones(light.place, *_cones(rays))  # noqa: E731
+    for run, units, _ in _groups(shapes, way, inside):
+        dark[run] = (units.enter(units.into_unit(place), units.turned(way[:, run])).amin(0) < 1).float()
+    return dark
