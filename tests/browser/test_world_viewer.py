@@ -74,9 +74,13 @@ class Viewing:
 
     def open(self, content: dict) -> None:
         self.page.evaluate("async (workflow) => { await app.loadGraphData(workflow); }", content)
-        self.page.evaluate(PLACE, [VIEWER, 1.0])
+        self.place()
         self.page.wait_for_function(f"() => !!viewerOf({VIEWER})?.view.painted", timeout=60_000)
         self.page.wait_for_timeout(100)
+
+    def place(self) -> None:
+        """Bring the viewer into sight, where Nodes 2.0 builds it, and wait until it stands still."""
+        self.page.evaluate(PLACE, [VIEWER, 1.0])
 
     def ask(self, expression: str) -> Any:
         """An expression in which ``v`` is the viewer."""
@@ -201,6 +205,7 @@ def test_a_box_is_drawn_adjusted_undone_and_feeds_the_crop(viewing):
     assert wider["size"][1:] == box["size"][1:]
     assert viewing.ask("v.points.selected") >= shown
     viewing.page.keyboard.press("Control+z")
+    viewing.place()
     viewing.page.wait_for_function(
         f"(side) => Math.abs(viewerOf({VIEWER})?.session.activePart?.size[0] - side) < 1e-5",
         arg=box["size"][0],
