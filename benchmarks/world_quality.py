@@ -4,19 +4,23 @@ Every clip is the last of its world's moves: it leaves for places never seen and
 move began. The memory holds exact depth and a few frames of the earlier moves. A pixel counts as revisited if
 its surface is visible in one of those frames, else as novel; exact geometry decides.
 
-Run: python benchmarks/world_quality.py --model FOLDER [--worldstereo FILE] [--worlds 12]
+With --drift N, clips are also generated one after the other in a growing memory of generated pictures (their
+depth is exact); the last of the N moves comes back to the first camera.
+
+Run: python benchmarks/world_quality.py --model FOLDER [--worldstereo FILE] [--worlds 12] [--drift 6]
     [--output benchmarks/results/world_quality.md]
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import platform
 import statistics
 import sys
 import time
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,15 +31,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from worldstereo_core.adapters.diffusers.loader import LoadedWorldStereo, load_worldstereo
 from worldstereo_core.adapters.diffusers.pipeline import generate_clip
 from worldstereo_core.adapters.diffusers.vae import KeyframeVAE
-from worldstereo_core.commands.generate_run import read_embeddings
+from worldstereo_core.commands.clips import first_frame
+from worldstereo_core.commands.generate_run import Embeddings, read_embeddings
 from worldstereo_core.commands.model_folder import find_backbone, find_model
+from worldstereo_core.geometry.cameras import Cameras
 from worldstereo_core.geometry.pictures import paste_first_frame
 from worldstereo_core.geometry.render import RenderedFrames
+from worldstereo_core.memory.memory import GeometricMemory
 from worldstereo_core.model.checkpoint import load_checkpoint
 from worldstereo_core.model.condition import ControlCondition
 from worldstereo_core.model.conditioning import build_condition
 from worldstereo_core.model.control_session import ControlStrength
-from worldstereo_core.schedule import DMDSchedule, UniPCSchedule
+from worldstereo_core.schedule import DMDSchedule, Schedule, UniPCSchedule
+from worldstereo_core.training.camera_error import camera_error
 from worldstereo_core.training.geometry_errors import GeometryErrors
 from worldstereo_core.training.picture_metrics import gradient_deviation, masked_psnr, ssim
 from worldstereo_core.training.world_clips import HELD_OUT_SEED, WorldClips, WorldScene, quiet_retrieval
@@ -53,35 +61,104 @@ COLUMNS = (
     ("SSIM revisited", "ssim_revisited"),
     ("SSIM novel", "ssim_novel"),
     ("gradient deviation", "deviation"),
+    ("camera, degrees", "camera_deg"),
+    ("camera, % of depth", "camera_distance"),
     ("seconds per clip", "seconds"),
 )
 NO_ERRORS = GeometryErrors(share=0.0)
 
 
-def condition_for(
-    signal: str, scene: WorldScene, model: LoadedWorldStereo, vae: KeyframeVAE, radius: float
-) -> ControlCondition:
-    """The condition of a clip that is shown one choice of signals."""
-    config = model.checkpoint.config
-    render = scene.memory.render(scene.cameras, radius=radius)
-    if signal not in ("global", "both"):
-        empty, hole = torch.full_like(render.image, 0.5), torch.ones_like(render.hole_mask)
-        render = RenderedFrames(empty, hole, torch.zeros_like(render.depth))
-    render = paste_first_frame(render, scene.frames[0])
-    references = None
-    if config.takes_references and signal in ("stereo", "both"):
-        with quiet_retrieval():
-            references = scene.memory.retrieve(scene.cameras, 8)
-    condition = build_condition(config, vae, scene.cameras, render.image, render.hole_mask, references)
-    if signal == "none":
-        condition = replace(condition, camera_tokens=None, reference_camera_tokens=None)
-    return condition
+@dataclass(frozen=True)
+class Studio:
+    """What makes clips: the model with its context and settings."""
+
+    model: LoadedWorldStereo
+    vae: KeyframeVAE
+    context: Embeddings
+    schedule: Schedule
+    radius: float
+
+    def generate(
+        self, signal: str, memory: GeometricMemory, cameras: Cameras, first: Tensor, seed: int
+    ) -> Tensor:
+        """[T, 3, H, W] of a clip that begins with a picture and is shown one choice of signals."""
+        assert self.context.text is not None
+        return generate_clip(
+            self.model.backbone,
+            self.model.control,
+            self.vae,
+            image=first,
+            condition=self.condition(signal, memory, cameras, first),
+            text_embeds=self.context.text,
+            image_embeds=self.context.image,
+            schedule=self.schedule,
+            guidance=1.0,
+            generator=torch.Generator().manual_seed(seed),
+            strength=ControlStrength(overall=0.0 if signal == "none" else 1.0),
+        )
+
+    def condition(
+        self, signal: str, memory: GeometricMemory, cameras: Cameras, first: Tensor
+    ) -> ControlCondition:
+        config = self.model.checkpoint.config
+        render = memory.render(cameras, radius=self.radius)
+        if signal not in ("global", "both"):
+            empty, hole = torch.full_like(render.image, 0.5), torch.ones_like(render.hole_mask)
+            render = RenderedFrames(empty, hole, torch.zeros_like(render.depth))
+        render = paste_first_frame(render, first)
+        references = None
+        if config.takes_references and signal in ("stereo", "both"):
+            with quiet_retrieval():
+                references = memory.retrieve(cameras, 8)
+        condition = build_condition(config, self.vae, cameras, render.image, render.hole_mask, references)
+        if signal == "none":
+            condition = replace(condition, camera_tokens=None, reference_camera_tokens=None)
+        return condition
+
+
+def drift(studio: Studio, worlds: WorldClips, number: int, signal: str) -> list[float]:
+    """PSNR of every clip of one world, generated one after the other in a memory of what was generated."""
+    memory: GeometricMemory | None = None
+    values = []
+    for clip in range(worlds.clips_per_world):
+        scene = worlds.scene(number * worlds.clips_per_world + clip)
+        if memory is None:
+            memory = scene.memory  # the first picture alone
+        first = first_frame(memory, scene.cameras, f"clip {clip + 1}")
+        assert first is not None, "moves begin where an earlier one began or ended"
+        frames = studio.generate(signal, memory, scene.cameras, first, number)
+        values.append(float(masked_psnr(frames[1:], scene.frames[1:])))
+        memory, _ = memory.update(
+            frames,
+            scene.cameras,
+            scene.depth,
+            keep_frames=min(4, worlds.frames - 1),
+            edge_threshold=worlds.edge_threshold,
+            radius=studio.radius,
+        )
+    return values
+
+
+def drift_table(results: dict[str, list[list[float]]]) -> str:
+    count = len(next(iter(results.values()))[0])
+    head = "| shown | " + " | ".join(f"clip {n + 1}" for n in range(count)) + " |"
+    lines = [head, "|---" * (count + 1) + "|"]
+    for signal, worlds in results.items():
+        means = [statistics.fmean(values) for values in zip(*worlds, strict=True)]
+        lines.append(f"| {SIGNALS[signal]} | " + " | ".join(f"{mean:.2f}" for mean in means) + " |")
+    return "\n".join(lines)
 
 
 def measure(frames: Tensor, scene: WorldScene) -> dict[str, float]:
     """Figures of one clip, without its first frame, which is given."""
     got, truth, seen = frames[1:], scene.frames[1:], scene.seen_before()[1:]
+    errors = [
+        camera_error(*each) for each in zip(got, truth, scene.depth[1:], scene.cameras.K[1:], strict=True)
+    ]
+    found = [error for error in errors if error is not None]
     return {
+        "camera_deg": statistics.median(error.rotation_deg for error in found) if found else math.nan,
+        "camera_distance": 100 * statistics.median(error.distance for error in found) if found else math.nan,
         "psnr_revisited": float(masked_psnr(got, truth, seen)),
         "psnr_novel": float(masked_psnr(got, truth, ~seen)),
         "ssim_revisited": float(ssim(got, truth, seen)),
@@ -115,6 +192,8 @@ def main() -> None:
     parser.add_argument("--size", default="64x96", help="height x width of the clips (64x96)")
     parser.add_argument("--radius", type=float, default=0.03, help="of points (0.03, for 64 rows)")
     parser.add_argument("--signals", nargs="+", choices=list(SIGNALS), default=list(SIGNALS))
+    parser.add_argument("--drift", type=int, default=0, metavar="CLIPS", help="also drift over so many clips")
+    parser.add_argument("--drift-worlds", type=int, default=3, help="worlds for that (3)")
     parser.add_argument("--output", type=Path, help="Markdown file for the table")
     args = parser.parse_args()
 
@@ -129,9 +208,10 @@ def main() -> None:
     worlds = WorldClips(
         HELD_OUT_SEED, frames=config.num_keyframes, height=height, width=width, errors=NO_ERRORS
     )
-    schedule = config.dmd
+    schedule: Schedule = config.dmd
     if config.variant != "memory-dmd":
         schedule = UniPCSchedule(args.steps, args.shift)
+    studio = Studio(model, vae, context, schedule, args.radius)
 
     results: dict[str, dict[str, list[float]]] = {}
     shares: list[float] = []
@@ -142,23 +222,22 @@ def main() -> None:
         record(results, "limit of the VAE", {**measure(through_vae, scene), "seconds": float("nan")})
         for signal in args.signals:
             before = time.perf_counter()
-            frames = generate_clip(
-                model.backbone,
-                model.control,
-                vae,
-                image=scene.frames[0],
-                condition=condition_for(signal, scene, model, vae, args.radius),
-                text_embeds=context.text,
-                image_embeds=context.image,
-                schedule=schedule,
-                guidance=1.0,
-                generator=torch.Generator().manual_seed(number),
-                strength=ControlStrength(overall=0.0 if signal == "none" else 1.0),
-            )
+            frames = studio.generate(signal, scene.memory, scene.cameras, scene.frames[0], number)
             seconds = time.perf_counter() - before
             record(results, signal, {**measure(frames, scene), "seconds": seconds})
         print(f"world {number + 1} of {args.worlds} ({scene.kind}), {shares[-1]:.0%} revisited", flush=True)
         print(table(results), flush=True)
+    drifts: dict[str, list[list[float]]] = {}
+    for number in range(args.drift_worlds if args.drift else 0):
+        for signal in args.signals:
+            values = drift(studio, replace(worlds, clips_per_world=args.drift), number, signal)
+            drifts.setdefault(signal, []).append(values)
+    parts = [table(results)]
+    if drifts:
+        title = (
+            f"PSNR in dB, clip after clip in one world of generated pictures ({args.drift_worlds} worlds):"
+        )
+        parts += ["", title, "", drift_table(drifts)]
 
     text = "\n".join([
         "# Quality on held-out worlds",
@@ -168,9 +247,11 @@ def main() -> None:
         f"({config.variant}), {steps_of(schedule)}. {platform.processor() or platform.machine()}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}.",
         "",
-        table(results),
+        *parts,
         "",
-        "Gradient deviation (GMSD) is the perceptual proxy: lower is better. By benchmarks/world_quality.py.",
+        "Gradient deviation (GMSD) is the perceptual proxy: lower is better. Camera: median over frames of "
+        "the error of the camera that best explains the frame, by dense Gauss-Newton alignment on exact "
+        "depth (training/camera_error.py). By benchmarks/world_quality.py.",
         "",
     ])  # fmt: skip
     print(text)
@@ -179,7 +260,7 @@ def main() -> None:
         args.output.write_text(text)
 
 
-def steps_of(schedule: DMDSchedule | UniPCSchedule) -> str:
+def steps_of(schedule: Schedule) -> str:
     kind = "DMD" if isinstance(schedule, DMDSchedule) else "UniPC"
     return f"{schedule.num_steps} {kind} steps"
 

@@ -17,7 +17,10 @@ def main(folder: Path, picture: Path, frame: int) -> None:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.wm.ply_import(filepath=str(folder / "points.ply"))
     points = bpy.context.view_layer.objects.active
-    exec(compile((folder / "camera.py").read_text(encoding="utf-8"), "camera.py", "exec"), {"__name__": "x"})
+    exec(
+        compile((folder / "camera.py").read_text(encoding="utf-8"), "camera.py", "exec"),
+        {"__name__": "__main__"},
+    )
     show_as_balls(points, 0.009)
     scene = bpy.context.scene
     scene.world = bpy.data.worlds.new("paper")

@@ -10,21 +10,26 @@ from ..workflow_graph import Graph, Output
 from ..workflow_pieces import Source
 
 TEXT = f"""\
-# Depth and camera from your 3D program
+# Import a Blender camera (or Nuke's, Maya's, Unreal's)
 
-Render one frame, its depth pass and a camera move in Blender, Nuke, Maya or Unreal; the model paints the \
-move.
+Render one frame and its depth pass, export the camera move; the model paints the move.
+
+**From Blender**
+- Camera: *File > Export > glTF 2.0*, *Cameras* and *Animation* on (or Universal Scene Description, or \
+Alembic). Or run `worldstereo_core/formats/cameras/blender_export.py` in Blender's text editor: it writes \
+camera.json with the exact lens, zooms and constraints included.
+- Depth: *View Layer > Passes > Z*, then save the render of the first frame as OpenEXR MultiLayer, 32 bit. \
+Blender counts in metres; camera and depth then fit.
+- Back to Blender: *Save Camera Trajectory* writes a Python script; open it in the text editor and press Run.
 
 1. Put the model files in place (note below).
-2. Copy **depth** (EXR, NPZ, NPY or 16-bit PNG) and the **camera file** (glTF, USD, Alembic, .chan, \
-nerfstudio, COLMAP, camera.json) into ComfyUI's *input* folder, press R, and choose them. They need the \
-same unit.
+2. Copy **depth** (EXR, NPZ, NPY or 16-bit PNG) and the **camera file** (glTF, USD, Alembic, .chan, After \
+Effects text, nerfstudio, COLMAP, CSV, camera.json) into ComfyUI's *input* folder, press R, and choose them. \
+They need the same unit.
 3. Choose the frame they belong to as **Your picture**.
 4. Look before you pay: select *What the camera sees* and press the play button above it. If the picture \
 breaks apart, the unit or the up axis is another one: see the report beside the camera.
 5. Run.
-
-*Save Camera Trajectory* writes the very cameras of the clip for your 3D program.
 
 {notes.CLIP_LENGTH}
 """

@@ -50,15 +50,19 @@ class Frontend:
     Attributes:
         renderer: "classic" (canvas) or "vue" (Nodes 2.0).
         errors: uncaught errors of the page so far.
+        has_run: whether the open workflow was run.
     """
 
     server: ComfyServer
     page: Any
     renderer: str
     errors: list[str] = field(default_factory=list)
+    has_run: bool = False
 
     def open(self, workflow: dict[str, Any]) -> None:
         """Open a workflow and wait until its nodes are drawn."""
+        if self.has_run:
+            self.hang_up()
         self.page.evaluate("async (workflow) => { await app.loadGraphData(workflow); }", workflow)
         self.page.wait_for_function(f"() => app.graph.nodes.length === {len(workflow['nodes'])}")
         self.show_graph()
@@ -76,6 +80,7 @@ class Frontend:
 
     def press_run(self, timeout: float = 120) -> Run:
         """Click the Run button and wait for the end of the run that it starts."""
+        self.has_run = True
         known = set(self.server.get("/history"))
         with self.page.expect_response(
             lambda answer: answer.url.endswith("/api/prompt") and answer.request.method == "POST"
@@ -87,6 +92,19 @@ class Frontend:
         run = self.server.wait(answer["prompt_id"], timeout)
         assert run.error is None, run.error
         return run
+
+    def hang_up(self) -> None:
+        """Connect anew, so that nothing of the last run reaches the workflow that is opened next.
+
+        A page drawn in software hears of a run long after its end, and shows what a node said on the node
+        of that id in the workflow that is open by then.
+        """
+        self.has_run = False
+        self.page.evaluate("() => { window.hungUp = app.api.socket; app.api.socket.close(); }")
+        self.page.wait_for_function(
+            "() => app.api.socket && app.api.socket !== window.hungUp && app.api.socket.readyState === 1",
+            timeout=120_000,
+        )
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_path_editor import FILE, MEMORY, PLACE, graph
+from tests.browser.editor_page import FILE, MEMORY, PLACE, graph
 
 VIEWER, CROP = 2, 3
 HOOK = """() => {

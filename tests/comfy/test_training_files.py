@@ -80,7 +80,7 @@ def test_comfyui_samples_what_training_would(run_in_comfy, tmp_path: Path, with_
     done = run_in_comfy(
         "family_checks.py", "sampled", folder=str(tmp_path), worldstereo="worldstereo-memory", lora=lora
     )
-    assert done == {"layers": 8 if with_lora else 0, "class": "WAN21"}
+    assert done == {"layers": 8 if with_lora else 0, "detected": "WAN21_I2V"}
     result, wanted = (
         load_file(tmp_path / "result.safetensors")["latents"],
         expected(stage, clips, condition, noise),

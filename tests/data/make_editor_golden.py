@@ -2,8 +2,8 @@
 
     python tests/data/make_editor_golden.py
 
-The path an empty editor stands for, the cameras of sampled frames at sizes that cut the picture, and where the
-renderer draws marked points (web/test reads it; tests/geometry/test_editor_golden.py holds Python to it).
+The path an empty editor stands for, the cameras of sampled frames at sizes that cut the picture, and where
+the renderer draws marked points (web/test reads it; tests/geometry/test_editor_golden.py holds Python to it).
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ def content() -> dict[str, Any]:
     )
     return {
         "draft": {
-            "start": {"c2w": torch.linalg.inv(w2c.double()).flatten().tolist(), "fov_deg": 50.0, "scale": scale},
+            "start": {
+                "c2w": torch.linalg.inv(w2c.double()).flatten().tolist(),
+                "fov_deg": 50.0,
+                "scale": scale,
+            },
             "path": json.loads(camera_path_to_json(draft)),
         },
         "sampled": [
@@ -81,11 +85,16 @@ def _drawn_marks(path: Any) -> dict[str, Any]:
     trajectory = sample_path(path, FRAMES, height=HEIGHT, width=WIDTH)
     places = []
     for mark in MARKS:
-        cloud = PointCloud(torch.tensor([mark]), torch.ones(1, 3), torch.ones(1), torch.zeros(1, dtype=torch.int32))
+        cloud = PointCloud(
+            torch.tensor([mark]), torch.ones(1, 3), torch.ones(1), torch.zeros(1, dtype=torch.int32)
+        )
         covered = 1 - render_points(cloud, trajectory.cameras, radius=RADIUS).hole_mask
         found = [frame.nonzero().double().mean(0) + 0.5 for frame in covered]
         places.append([[float(row_column[1]), float(row_column[0])] for row_column in found])
-    return {"points": [list(mark) for mark in MARKS], "xy": [list(frame) for frame in zip(*places, strict=True)]}
+    return {
+        "points": [list(mark) for mark in MARKS],
+        "xy": [list(frame) for frame in zip(*places, strict=True)],
+    }
 
 
 if __name__ == "__main__":

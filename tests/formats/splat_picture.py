@@ -62,6 +62,23 @@ def opened(splats: Splats, matrix: np.ndarray) -> Splats:
     }
 
 
+def projected(
+    splats: Splats, axes: np.ndarray, focal: float, height: int, width: int
+) -> tuple[np.ndarray, ...]:
+    """From front to back: centres [N, 2] in pixels, inverse covariances [N, 2, 2], alpha, rgb and depth."""
+    centre = splats["xyz"] @ axes.T
+    order = np.argsort(centre[:, 2])
+    order = order[centre[order, 2] > 0]
+    x, y, z = centre[order].T
+    covariance = (axes @ splats["covariance"] @ axes.T)[order]
+    J = np.zeros((len(z), 2, 3))
+    J[:, 0, 0] = J[:, 1, 1] = focal / z
+    J[:, 0, 2], J[:, 1, 2] = -focal * x / z**2, -focal * y / z**2
+    xy = np.stack([focal * x / z + width / 2, focal * y / z + height / 2], -1)
+    inverse = np.linalg.inv(J @ covariance @ J.transpose(0, 2, 1))
+    return xy, inverse, splats["alpha"][order], splats["rgb"][order], z
+
+
 def draw(splats: Splats, axes: np.ndarray, focal: float, height: int, width: int) -> np.ndarray:
     """[H, W, 3] seen from the origin.
 
@@ -69,20 +86,9 @@ def draw(splats: Splats, axes: np.ndarray, focal: float, height: int, width: int
         axes: rows are right, down and forward of the camera.
         focal: in pixels; the principal point is the middle.
     """
-    centre = splats["xyz"] @ axes.T
-    order = np.argsort(centre[:, 2])
-    x, y, z = centre[order].T
-    covariance = (axes @ splats["covariance"] @ axes.T)[order]
-    J = np.zeros((len(z), 2, 3))
-    J[:, 0, 0] = J[:, 1, 1] = focal / z
-    J[:, 0, 2], J[:, 1, 2] = -focal * x / z**2, -focal * y / z**2
-    flat = J @ covariance @ J.transpose(0, 2, 1)
+    xy, inverse, alpha, rgb, _ = projected(splats, axes, focal, height, width)
     u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    offset = np.stack([u.ravel(), v.ravel()], -1)[:, None] - np.stack(
-        [focal * x / z + width / 2, focal * y / z + height / 2], -1
-    )
-    power = -0.5 * np.einsum("pni,nij,pnj->pn", offset, np.linalg.inv(flat), offset)
-    alpha = splats["alpha"][order] * np.exp(power)
-    alpha[:, z <= 0] = 0
-    through = np.cumprod(np.concatenate([np.ones((len(alpha), 1)), 1 - alpha[:, :-1]], axis=1), axis=1)
-    return ((through * alpha) @ splats["rgb"][order]).reshape(height, width, 3)
+    offset = np.stack([u.ravel(), v.ravel()], -1)[:, None] - xy
+    share = alpha * np.exp(-0.5 * np.einsum("pni,nij,pnj->pn", offset, inverse, offset))
+    through = np.cumprod(np.concatenate([np.ones((len(share), 1)), 1 - share[:, :-1]], axis=1), axis=1)
+    return ((through * share) @ rgb).reshape(height, width, 3)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import io
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +134,44 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
         with pytest.raises(WorldStereoError, match=name.replace(".", r"\.")):
             read_depth(path)
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def test_files_made_to_fill_the_memory_are_not_read(tmp_path: Path) -> None:
+    huge = header((200_000, 200_000))
+    (tmp_path / "bomb.npy").write_bytes(huge)
+    for key, shape in (("depth", (200_000, 200_000)), ("K", (2**40,))):
+        with zipfile.ZipFile(tmp_path / f"{key}.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("depth.npy", header((5, 7)) + DEPTH.tobytes())
+            archive.writestr(f"{key}.npy", header(shape) + bytes(10_000_000))
+    write_exr(tmp_path / "bomb.exr", {"Z": DEPTH})
+    content = (tmp_path / "bomb.exr").read_bytes()
+    at = content.index(b"dataWindow") + len(b"dataWindow\0box2i\0") + 4
+    content = content[: at + 8] + struct.pack("<2i", 2**30, 2**30) + content[at + 16 :]
+    (tmp_path / "bomb.exr").write_bytes(content)
+    for name in ("bomb.npy", "depth.npz", "K.npz", "bomb.exr"):
+        with pytest.raises(WorldStereoError, match=f"{name} says it holds .* expected at most"):
+            read_depth(tmp_path / name)
+
+
+def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(np.ones((H, W), np.uint16)).save(tmp_path / "d.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(WorldStereoError, match=r"d\.png cannot be read as PNG"):
+        read_depth(tmp_path / "d.png")
+
+
+def test_paths_inside_an_archive_lead_nowhere(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
+        archive.writestr("../depth.npy", header((5, 7)) + DEPTH.tobytes())
+    with pytest.raises(WorldStereoError, match=r"has the keys \['../depth'\]"):
+        read_depth(tmp_path / "d.npz")
+    assert sorted(path.name for path in tmp_path.parent.glob("depth*")) == []
 
 
 def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:

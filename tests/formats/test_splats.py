@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from tests.formats.splat_files import read_spz
 from worldstereo_core.checks import WorldStereoError
+from worldstereo_core.formats import spz
 from worldstereo_core.formats.splats import SH_C0, Splats, write_splat_ply
 from worldstereo_core.formats.spz import write_spz
 from worldstereo_core.geometry.point_cloud import PointCloud
@@ -91,3 +93,21 @@ def test_spz_refuses_what_its_numbers_cannot_hold(tmp_path):
     with pytest.raises(WorldStereoError, match="less than 4 million"):
         write_spz(tmp_path / "s.spz", splats(None, 1e7))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_noise", [True, False])
+def test_spz_is_one_gzip_stream_of_many_blocks(tmp_path, monkeypatch, is_noise):
+    """A reader that stops at the end of the first stream, as the format's own does, has everything."""
+    monkeypatch.setattr(spz, "CHUNK", 7)
+    generator = torch.Generator().manual_seed(0)
+    xyz = torch.rand(100, 3, generator=generator) if is_noise else torch.ones(100, 3).cumsum(0) / 8
+    cloud = PointCloud(xyz, xyz.frac(), torch.ones(100), torch.zeros(100, dtype=torch.int32))
+    steps = []
+    write_spz(
+        tmp_path / "s.spz", Splats(cloud, torch.full((100,), 0.1)), progress=lambda *at: steps.append(at)
+    )
+    stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    assert len(stream.decompress((tmp_path / "s.spz").read_bytes())) == 16 + 19 * 100
+    assert stream.eof and stream.unused_data == b""
+    np.testing.assert_allclose(read_spz(tmp_path / "s.spz")["xyz"] * [1, -1, -1], xyz.numpy(), atol=1e-5)
+    assert steps == sorted(steps) and steps[-1] == (500, 500)

@@ -16,16 +16,18 @@ from worldstereo_core.formats.video import read_mp4
 from worldstereo_core.model.tiny import VAE_WIDTH, random_tensors, write_weights
 from worldstereo_core.model.vae_key_names import wan_vae_shapes
 from worldstereo_core.training import family
+from worldstereo_core.training.encoded_clips import ClipSettings
 from worldstereo_core.training.networks import NetworkSettings, load_networks
 from worldstereo_core.training.stages.joint import JointStage, JointStageSettings
-from worldstereo_core.training.encoded_clips import ClipSettings
 from worldstereo_core.training.world_clips import WorldClips
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 3
 
 
 @pytest.mark.parametrize("variant", ["camera", "memory"])
-def test_the_generate_command_needs_no_encoder_files(tmp_path: Path, variant: str, capsys: pytest.CaptureFixture[str]):
+def test_the_generate_command_needs_no_encoder_files(
+    tmp_path: Path, variant: str, capsys: pytest.CaptureFixture[str]
+):
     worlds = WorldClips(frames=FRAMES, height=HEIGHT, width=WIDTH)
     networks = NetworkSettings(size="nano", buckets=(HEIGHT, WIDTH))
     stage = JointStage(JointStageSettings(ClipSettings("none", worlds), networks), 0)
@@ -40,7 +42,12 @@ def test_the_generate_command_needs_no_encoder_files(tmp_path: Path, variant: st
     K = np.array([[40.0, 0, WIDTH / 2], [0, 40.0, HEIGHT / 2], [0, 0, 1]])
     np.savez(tmp_path / "depth.npz", depth=depth, K=K)
     command = ["generate", "--image", str(tmp_path / "image.png"), "--depth", str(tmp_path / "depth.npz")]
-    command += ["--model", str(models), "--worldstereo", str(models / "worldstereo" / f"worldstereo-{variant}")]
+    command += [
+        "--model",
+        str(models),
+        "--worldstereo",
+        str(models / "worldstereo" / f"worldstereo-{variant}"),
+    ]
     command += ["--trajectory", "orbit right:15", "--steps", "1", "--device", "cpu", "--radius", "0.03"]
     assert main([*command, "--output", str(tmp_path / "out")]) == 0
     # Size and length are the file's own.

@@ -133,6 +133,18 @@ def test_all_of_the_vae_learns(tmp_path: Path):
     assert learning == {f"vae.{name}" for name, _ in stage.vae.named_parameters()}
 
 
+def test_a_compiler_with_wrong_gradients_is_refused(tmp_path: Path):
+    stage = VAEStage(config_in(tmp_path, "settings.compile=true").settings, 0)
+    batch = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    # As torch 2.13 does with F.interpolate: right values, nothing behind the decoder's last doubling.
+    stage._code = lambda pixels, noise: (
+        stage._code_eagerly(pixels, noise)[0].detach() + 0 * stage.vae.encoder.conv1.weight.sum(),
+        *stage._code_eagerly(pixels, noise)[1:],
+    )
+    with pytest.raises(WorldStereoError, match=r"settings.compile: .*cosine 0.000.*Set compile to false"):
+        stage.loss("vae", batch, torch.Generator().manual_seed(0))
+
+
 def test_a_folder_of_pictures_is_split_and_read(tmp_path: Path):
     from worldstereo_core.formats.images import write_png
     from worldstereo_core.training.picture_data import PictureData

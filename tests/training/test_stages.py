@@ -13,16 +13,22 @@ pytest.importorskip("accelerate")
 
 from tests.training.clip_tensors import encoded_clips
 from worldstereo_core.adapters.diffusers.loader import load_worldstereo
+from worldstereo_core.checks import CheckpointError, WorldStereoError
 from worldstereo_core.model.tiny import write_tiny_models, write_weights
 from worldstereo_core.model.weight_files import read_weights
 from worldstereo_core.schedule import DMDSchedule
 from worldstereo_core.training.clip_batch import SignalWeights
 from worldstereo_core.training.config import LoopConfig
 from worldstereo_core.training.encoded_clips import ClipSettings
-from worldstereo_core.training.family import is_used_with_null_context
-from worldstereo_core.training.loop import gradients_of
+from worldstereo_core.training.family import (
+    FAMILY,
+    is_used_with_null_context,
+    make_backbone,
+    write_backbone,
+)
+from worldstereo_core.training.gradients import gradients_of
 from worldstereo_core.training.memory_estimate import describe_memory
-from worldstereo_core.training.networks import NetworkSettings
+from worldstereo_core.training.networks import NetworkSettings, load_networks
 from worldstereo_core.training.stages import stage_class
 from worldstereo_core.training.stages.distil import StepSettings, with_own_views
 
@@ -192,3 +198,23 @@ def test_gradient_checkpointing_trains_the_same_weights():
     expected = learned(stage, "joint")
     stage.set_gradient_checkpointing(True)
     assert learned(stage, "joint") == expected
+
+
+def test_files_that_do_not_belong_together_are_refused(tiny: dict[str, str], tmp_path: Path):
+    write_backbone(tmp_path / "small.safetensors", make_backbone(FAMILY["nano"], 0))
+    networks = NetworkSettings(backbone=str(tmp_path / "small.safetensors"), worldstereo=tiny["memory"])
+    with pytest.raises(CheckpointError, match=r"backbone: .*2 blocks"):
+        load_networks(networks, 0)
+    with pytest.raises(WorldStereoError, match=r"networks\.worldstereo: nowhere does not exist"):
+        load_networks(NetworkSettings(backbone=tiny["backbone"], worldstereo="nowhere"), 0)
+    with pytest.raises(WorldStereoError, match=r"networks\.context: .* has no tensor text_embeds"):
+        files = {"backbone": tiny["backbone"], "worldstereo": tiny["camera"], "context": tiny["backbone"]}
+        load_networks(NetworkSettings(**files), 0)
+    with pytest.raises(WorldStereoError, match=r"networks\.size: small: got 5 control blocks, .* 4\."):
+        load_networks(NetworkSettings(backbone=tiny["backbone"]), 0)
+    with pytest.raises(
+        WorldStereoError, match=r"attention_blocks: got \[7\], the backbone has blocks 0\.\.1"
+    ):
+        make_stage("memory", attention_blocks=(7,))
+    with pytest.raises(WorldStereoError, match=r"layers: got to_x, expected some of to_q"):
+        make_stage("adapters", layers=("to_x",))

@@ -14,6 +14,7 @@ from worldstereo_core.checks import WorldStereoError
 from worldstereo_core.model.config import WorldStereoConfig
 from worldstereo_core.model.tiny import VAE_WIDTH, random_tensors, write_weights
 from worldstereo_core.model.vae_key_names import wan_vae_shapes
+from worldstereo_core.training import encoded_clips
 from worldstereo_core.training.clip_cache import ClipCache
 from worldstereo_core.training.encoded_clips import ClipSettings, collate, encoded_dataset, held_out_clips
 from worldstereo_core.training.encoding import encode_clip, pack_clip, unpack_clip
@@ -124,3 +125,21 @@ def test_bad_sizes_are_named():
         WorldClips(height=60)
     with pytest.raises(WorldStereoError, match=r"count: got 0, expected at least 1"):
         ClipSettings("vae", count=0)
+
+
+def test_folders_hold_their_last_clips_out(monkeypatch: pytest.MonkeyPatch):
+    class FiveClips(WorldClips):
+        def __init__(self, *, folders: tuple[str, ...], step: int, depth_scale: float, **worlds: object):
+            assert (folders, step, worlds["frames"]) == (("room",), 2, 3)
+
+        def __len__(self) -> int:
+            return 5
+
+    monkeypatch.setattr(encoded_clips, "FolderClips", FiveClips)
+    settings = ClipSettings("vae", WORLDS, count=100, held_out=2, folders=("room",), step=2)
+    _, learnt, _, held_out = settings.sources()
+    assert (learnt, held_out) == ([0, 1, 2], [3, 4])
+    with pytest.raises(
+        WorldStereoError, match=r"clips\.folders: they hold 5 clips, expected more than the 5"
+    ):
+        replace(settings, held_out=5).sources()

@@ -114,9 +114,12 @@ var WIDGETS = {
 };
 var states = /* @__PURE__ */ new Map();
 var MOST_STATES = 100;
+var leftBehind = /* @__PURE__ */ new Set();
+var CLAIMS = [0, 50, 250, 1e3];
 var alive = /* @__PURE__ */ new Set();
 var bundle;
-var loadBundle = () => bundle ??= import(`./worldstereo_3d.mjs?v=${"25ca475c2e26"}`);
+var BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${"98e90c61e9e1"}`, import.meta.url).href;
+var loadBundle = () => bundle ??= import(BUNDLE_URL);
 function stateOf(key) {
   const state = states.get(key) ?? {};
   states.delete(key);
@@ -155,9 +158,10 @@ var WidgetHost = class {
     });
     this.widget.worldstereoHost = this;
     this.size = { minWidth, minHeight };
-    this.watching = new ResizeObserver(() => this.element.isConnected ? this.build() : this.dispose());
+    this.watching = new ResizeObserver(() => this.element.isConnected ? this.build() : this.#takenOff());
     this.watching.observe(this.element);
     this.#followNode();
+    for (const delay of CLAIMS) setTimeout(() => this.#claimPlace(), delay);
   }
   #followNode() {
     const { node } = this;
@@ -170,12 +174,28 @@ var WidgetHost = class {
     node.onRemoved = () => {
       onRemoved?.call(node);
       this.dispose();
+      if (this.element.isConnected) leftBehind.add(this);
     };
     const onWidgetChanged = node.onWidgetChanged;
     node.onWidgetChanged = (...given) => {
       onWidgetChanged?.apply(node, given);
       this.view?.nodeChanged?.();
     };
+  }
+  #takenOff() {
+    leftBehind.delete(this);
+    this.dispose();
+  }
+  /** Stand where the element of the same node, as it was before undo, was left. */
+  #claimPlace() {
+    if (!this.node.graph || this.element.isConnected) return;
+    for (const old of leftBehind) {
+      if (old.node.id !== this.node.id || old.name !== this.name || old.type !== this.type) continue;
+      leftBehind.delete(old);
+      if (!old.element.isConnected) continue;
+      old.element.replaceWith(this.element);
+      this.build();
+    }
   }
   /** @param {unknown} value text of the path, or whatever a workflow holds */
   setText(value) {
@@ -266,4 +286,4 @@ app3.registerExtension({
       for (const host of hostsOf(nodeAt(locator))) host.setOutput(output);
   }
 });
-window.worldstereo3d = { alive, hostsOf };
+window.worldstereo3d = { alive, hostsOf, bundle: BUNDLE_URL };

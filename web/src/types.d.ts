@@ -7,5 +7,5 @@ declare module "*/scripts/api.js" {
 }
 declare const BUNDLE_HASH: string;
 interface Window {
-  worldstereo3d: { alive: Set<any>; hostsOf: (node: any) => any[] };
+  worldstereo3d: { alive: Set<any>; hostsOf: (node: any) => any[]; bundle: string };
 }

@@ -16,11 +16,19 @@ const WIDGETS = {
 const states = new Map();
 const MOST_STATES = 100;
 
+/**
+ * Hosts of removed nodes whose element is still on the page: Nodes 2.0 keeps a node's component over undo, when the
+ * node itself is made anew, and goes on showing the element of the old one. @type {Set<WidgetHost>}
+ */
+const leftBehind = new Set();
+const CLAIMS = [0, 50, 250, 1000]; // ms after a widget was made
+
 /** Views alive now, for tests. */
 const alive = new Set();
 
 let bundle;
-const loadBundle = () => (bundle ??= import(`./worldstereo_3d.mjs?v=${BUNDLE_HASH}`));
+const BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${BUNDLE_HASH}`, import.meta.url).href;
+const loadBundle = () => (bundle ??= import(BUNDLE_URL));
 
 /** @param {string} key */
 function stateOf(key) {
@@ -67,9 +75,10 @@ class WidgetHost {
     this.size = { minWidth, minHeight };
     // Built when seen: copies on the clipboard never are, and nobody would throw their view away. Thrown away
     // when taken off the page: nodes inside a subgraph are not told that their workflow was closed.
-    this.watching = new ResizeObserver(() => (this.element.isConnected ? this.build() : this.dispose()));
+    this.watching = new ResizeObserver(() => (this.element.isConnected ? this.build() : this.#takenOff()));
     this.watching.observe(this.element);
     this.#followNode();
+    for (const delay of CLAIMS) setTimeout(() => this.#claimPlace(), delay);
   }
 
   #followNode() {
@@ -83,12 +92,30 @@ class WidgetHost {
     node.onRemoved = () => {
       onRemoved?.call(node);
       this.dispose();
+      if (this.element.isConnected) leftBehind.add(this);
     };
     const onWidgetChanged = node.onWidgetChanged;
     node.onWidgetChanged = (...given) => {
       onWidgetChanged?.apply(node, given);
       this.view?.nodeChanged?.();
     };
+  }
+
+  #takenOff() {
+    leftBehind.delete(this);
+    this.dispose();
+  }
+
+  /** Stand where the element of the same node, as it was before undo, was left. */
+  #claimPlace() {
+    if (!this.node.graph || this.element.isConnected) return;
+    for (const old of leftBehind) {
+      if (old.node.id !== this.node.id || old.name !== this.name || old.type !== this.type) continue;
+      leftBehind.delete(old);
+      if (!old.element.isConnected) continue;
+      old.element.replaceWith(this.element);
+      this.build();
+    }
   }
 
   /** @param {unknown} value text of the path, or whatever a workflow holds */
@@ -189,5 +216,5 @@ app.registerExtension({
   },
 });
 
-/** For tests: views that are alive, and the host of a node's widget. */
-window.worldstereo3d = { alive, hostsOf };
+/** For tests: views that are alive, the host of a node's widget, and where the views come from. */
+window.worldstereo3d = { alive, hostsOf, bundle: BUNDLE_URL };

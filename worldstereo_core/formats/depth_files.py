@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -13,9 +15,10 @@ from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
 from ..checks import ShapeError, WorldStereoError
-from .exr import read_exr_depth
+from .exr import check_pixels, read_exr_depth
 
 SUFFIXES = (".exr", ".npz", ".npy", ".png")
+_NUMPY = b"\x93NUMPY"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,13 @@ def read_depth(
 
 def _load_numpy(path: Path) -> np.ndarray | NpzFile:
     try:
+        with path.open("rb") as file:
+            if file.read(len(_NUMPY)) == _NUMPY:
+                file.seek(0)
+                _check_header(path, file)
         return np.load(path, allow_pickle=False)
+    except WorldStereoError:
+        raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise WorldStereoError(
             f"depth: {path} cannot be read as NumPy data ({error}). It is damaged or holds Python objects, "
@@ -89,14 +98,27 @@ def _read_npz(path: Path) -> DepthFile:
                 "and 'w2c'. Save it again with numpy.savez(path, depth=...)."
             )
         try:
-            arrays = {key: archive[key] for key in ("depth", "K", "w2c") if key in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            keys = [key for key in ("depth", "K", "w2c") if key in archive.files]
+            for key in keys:
+                with archive.zip.open(f"{key}.npy") as member:
+                    _check_header(path, member)
+            arrays = {key: archive[key] for key in keys}
+        except WorldStereoError:
+            raise
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise WorldStereoError(f"depth: {path} is damaged or holds Python objects ({error}).") from error
     return DepthFile(
         depth=_depth_map(path, arrays["depth"]),
         K=_matrix(path, "K", arrays["K"], 3) if "K" in arrays else None,
         w2c=_matrix(path, "w2c", arrays["w2c"], 4) if "w2c" in arrays else None,
     )
+
+
+def _check_header(path: Path, file: IO[bytes]) -> None:
+    """Look at the size that an array says it has, before memory is taken for it."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    check_pixels(path, math.prod(read(file)[0]))
 
 
 def _depth_map(path: Path, values: np.ndarray) -> Tensor:
@@ -133,7 +155,7 @@ def _read_png16(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             mode = image.mode
             values = np.array(image)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise WorldStereoError(
             f"depth: {path} cannot be read as PNG ({error}); it may be damaged."
         ) from error

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..checks import WorldStereoError
+
+MAX_PIXELS = 2**28  # 16,384 x 16,384
+# The header's picture size: name, type, length of the value, then left, top, right and bottom.
+_WINDOW = b"dataWindow\0box2i\0\x10\0\0\0"
+_HEADER_BYTES = 2**16
+
+
+def check_pixels(path: Path, count: int) -> None:
+    """Raise WorldStereoError if a file says it holds more pixels than any depth map has."""
+    if count > MAX_PIXELS:
+        raise WorldStereoError(
+            f"depth: {path} says it holds {count:,} numbers, expected at most {MAX_PIXELS:,} (a map of "
+            "16,384 x 16,384). It was not read: it is damaged, or made to fill the memory."
+        )
 
 
 def read_exr_depth(path: Path, channel: str | None = None) -> np.ndarray:
@@ -62,6 +77,16 @@ def _is_called_depth(name: str, channels: dict[str, np.ndarray]) -> bool:
     return last.upper() == "Z" and not is_vector and not any(layer.lower() == "mist" for layer in layers)
 
 
+def _check_window(path: Path) -> None:
+    """Look at the size that the header states, before OpenEXR takes memory for it."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    at = head.find(_WINDOW) + len(_WINDOW)
+    if at >= len(_WINDOW) and len(head) >= at + 16:
+        left, top, right, bottom = struct.unpack_from("<4i", head, at)
+        check_pixels(path, (right - left + 1) * (bottom - top + 1))
+
+
 def _read_channels(path: Path) -> dict[str, np.ndarray]:
     try:
         import OpenEXR
@@ -70,6 +95,7 @@ def _read_channels(path: Path) -> dict[str, np.ndarray]:
             f"depth: {path} is an EXR file, and the package that reads EXR is not installed. "
             "Run: pip install OpenEXR  (in ComfyUI's own Python), or save the depth as NPZ."
         ) from error
+    _check_window(path)
     channels: dict[str, Any] = {}
     try:
         with OpenEXR.File(str(path), separate_channels=True) as file:

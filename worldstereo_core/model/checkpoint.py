@@ -14,6 +14,7 @@ from ..checks import CheckpointError
 from .backbone_kind import check_backbone
 from .checkpoint_settings import SettingsReader, find_settings
 from .config import WorldStereoConfig, control_sizes_from_shapes, count_blocks
+from .control_parts import PREFIX, part_sizes_from_shapes
 from .key_names import (
     diffusers_to_wan_key,
     strip_prefix,
@@ -135,6 +136,7 @@ def checkpoint_from_tensors(
     config = WorldStereoConfig(
         control=sizes,
         camera_token_width=None if camera is None else camera.shape[1],
+        parts=part_sizes_from_shapes(control),
         **reader.settings(has_camera_embedding=camera is not None),
     )
     reader.compare_sizes(sizes)
@@ -201,7 +203,7 @@ def _sort_keys(
         if key.startswith("ref_index_embedding.") or key.endswith(".attn2.norm_added_q.weight"):
             unused.append(original)
             continue
-        if key.startswith(("controlnet.", "camera_embedding.")):
+        if key.startswith(("controlnet.", "camera_embedding.", PREFIX)):
             target, name = control, key
         else:
             name = diffusers_to_wan_key(key) or (key if wan_to_diffusers_key(key) else None)
@@ -290,6 +292,8 @@ def _describe(checkpoint: WorldStereoCheckpoint, num_tensors: int) -> list[str]:
     rays = "hole mask and camera rays" if sizes.takes_rays else "hole mask alone"
     rate = "key frame" if sizes.mask_kernel == 1 else f"video frame (temporal kernel {sizes.mask_kernel})"
     lines.append(f"The control branch takes the {rays}, one per {rate}.")
+    if config.parts.names:
+        lines.append(f"Optional parts beside the released ones: {', '.join(config.parts.names)}.")
     if checkpoint.backbone_state:
         count = len(checkpoint.backbone_state)
         tail = "make a complete backbone" if checkpoint.is_complete else "override the backbone beside it"

@@ -27,6 +27,10 @@ class ControlCondition:
         reference_camera_tokens: [b, V, 7], or None.
         shared_surfaces: pairs of clip and reference tokens of the same surface; None = not looked for.
         reference_access: what each token may see of the references; None = everything.
+        global_vector: [b, G] numbers about trajectory and scene, for a control with that part, or None.
+        pictures: [b, C, M, 8h, 8w] depth, edges and semantic picture, 0..1, or None.
+        warped_references: [b, 17, F, h, w] latents carried over from references, and 1 where there are any.
+        geometry: [b, C, M, 8h, 8w] maps of the rasterised cloud, or None. A part whose input is None is off.
     """
 
     render_latents: Tensor
@@ -38,6 +42,10 @@ class ControlCondition:
     reference_camera_tokens: Tensor | None = None
     shared_surfaces: TokenCorrespondences | None = None
     reference_access: ReferenceAccess | None = None
+    global_vector: Tensor | None = None
+    pictures: Tensor | None = None
+    warped_references: Tensor | None = None
+    geometry: Tensor | None = None
 
     @property
     def num_frames(self) -> int:
@@ -85,6 +93,11 @@ class ControlCondition:
             changed["rays"] = _mean_resized(self.rays, height, width)
         if self.reference_latents is not None:
             changed["reference_latents"] = _mean_resized(self.reference_latents, height // 8, width // 8)
+        for name in ("pictures", "geometry", "warped_references"):
+            values = getattr(self, name)
+            if values is not None:
+                cells = 8 if name == "warped_references" else 1
+                changed[name] = _mean_resized(values, height // cells, width // cells)
         return replace(self, **changed)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..checks import CheckpointError
 from ..schedule import DMDSchedule, Schedule, UniPCSchedule
+from .control_parts import PartSizes
 
 Variant = Literal["camera", "memory", "memory-dmd"]
 LatentConditionMode = Literal["full_vae", "first_frame_only"]
@@ -75,6 +76,7 @@ class WorldStereoConfig:
         buckets: (height, width) sizes the model was trained at; empty = the built-in list.
         dmd: step table, used by "memory-dmd".
         negative_prompt: text of the unconditional branch, unused by "memory-dmd".
+        parts: optional parts beside the released ones; released files have none.
     """
 
     control: ControlSizes
@@ -86,6 +88,7 @@ class WorldStereoConfig:
     buckets: tuple[tuple[int, int], ...] = ()
     dmd: DMDSchedule = field(default_factory=DMDSchedule)
     negative_prompt: str = ""
+    parts: PartSizes = field(default_factory=PartSizes)
 
     @property
     def takes_references(self) -> bool:

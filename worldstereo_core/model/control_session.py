@@ -16,14 +16,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import ShapeError, check_shape
+from ..checks import ShapeError
 from .backbone import Backbone, TokenGrid
 from .condition import ControlCondition
+from .condition_check import check_condition
 from .control_branch import Attention
+from .control_parts import PartStrength
 from .rope import grid_rope
 from .stereo_memory import (
     add_per_frame,
-    check_reference_index,
     join_ropes,
     reference_model_input,
     reference_rope,
@@ -74,6 +75,7 @@ class ControlSession:
         grid: the token grid of ``latents``.
         attention: (q, k, v, num_heads) -> [B, L, width] on [B, L, width] inputs.
         strength: factors on the residuals.
+        parts: factors on what the optional parts add; a block's own factor counts for its modulation too.
         update_reference: feed each block's reference tokens to the next; else the first ones every time.
         control_batch: compute the control on the first so many samples only and repeat the residual over the
             batch (conditional and unconditional samples in one batch share it).
@@ -93,13 +95,14 @@ class ControlSession:
         *,
         attention: Attention,
         strength: ControlStrength = ControlStrength(),
+        parts: PartStrength = PartStrength(),  # noqa: B008 (frozen)
         update_reference: bool = True,
         control_batch: int | None = None,
         probe: Callable[[str, Tensor], None] | None = None,
     ):
         self.control, self.condition, self.backbone = control, condition, backbone
         self.latents, self.timesteps, self.grid = latents, timesteps, grid
-        self.attention, self.strength = attention, strength
+        self.attention, self.strength, self.parts = attention, strength, parts
         self.update_reference = update_reference
         self.control_batch = latents.shape[0] if control_batch is None else control_batch
         self.probe = probe or (lambda name, tensor: None)
@@ -161,7 +164,7 @@ class ControlSession:
                 self._reference = reference
         residual = self._residual(index)
         if residual is not None:
-            main = main + residual.to(main.dtype)
+            main = self._modulated(index, main) + residual.to(main.dtype)
         self.probe(f"block{index}.hidden", main)
         return main
 
@@ -197,8 +200,24 @@ class ControlSession:
             return None
         if later[0] != 1:
             residual = residual * later[0]
+        return self._repeated(residual)
+
+    def _repeated(self, tokens: Tensor) -> Tensor:
+        """Tokens of the control's batch for the whole batch."""
         repeats = self.latents.shape[0] // self.control_batch
-        return residual.repeat(repeats, 1, 1) if repeats > 1 else residual
+        return tokens.repeat(repeats, 1, 1) if repeats > 1 else tokens
+
+    def _modulated(self, index: int, main: Tensor) -> Tensor:
+        """Main tokens scaled by what the control tokens of their block say."""
+        parts = self.control.parts
+        if parts is None or parts.modulation is None or not self.parts.modulation or self._control is None:
+            return main
+        factor = self.parts.modulation * self.strength.for_block(
+            index, self.control.config.control.num_blocks
+        )
+        scale = parts.modulation[index](self._control.tokens) * factor
+        self.probe(f"modulation{index}", scale)
+        return main + main * self._repeated(scale).to(main.dtype)
 
     def _start_control(self) -> _ControlRun:
         branch, batch = self.control.controlnet, self.control_batch
@@ -219,12 +238,41 @@ class ControlSession:
             )
         self.probe("patch_tokens", patches)
         self.probe("mask_cam_tokens", mask)
-        tokens = patches + self._to_batch(mask, batch)
+        tokens = self._with_parts(patches + self._to_batch(mask, batch), batch)
         self.probe("control_in", tokens)
         rope = grid_rope(self.grid, branch.sizes.width // branch.sizes.num_heads, tokens.device)
         time_embedding = self.backbone.embed_time(self.timesteps[:batch]).to(tokens.dtype)
+        time_embedding = self._with_global_vector(time_embedding)
         self.probe("temb", time_embedding)
         return _ControlRun(self.control, branch.proj_in(tokens), time_embedding, rope, self.attention)
+
+    def _with_parts(self, tokens: Tensor, batch: int) -> Tensor:
+        """Control tokens [batch, n, embed_width] with what pictures, geometry and warped references add."""
+        parts = self.control.parts
+        if parts is None:
+            return tokens
+        for name in ("pictures", "warped_references", "geometry"):
+            part, given, factor = (
+                getattr(parts, name),
+                getattr(self.condition, name),
+                getattr(self.parts, name),
+            )
+            if part is None or given is None or not factor:
+                continue
+            added = part(self._cast(given))
+            if name == "warped_references":
+                added = added.flatten(2).transpose(1, 2)
+            self.probe(name, added)
+            tokens = tokens + self._to_batch(added, batch) * factor
+        return tokens
+
+    def _with_global_vector(self, time_embedding: Tensor) -> Tensor:
+        parts, given = self.control.parts, self.condition.global_vector
+        if parts is None or parts.global_vector is None or given is None or not self.parts.global_vector:
+            return time_embedding
+        added = self._to_batch(parts.global_vector(self._cast(given)), time_embedding.shape[0])
+        self.probe("global_vector", added)
+        return time_embedding + added * self.parts.global_vector
 
     def _cast(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.latents)
@@ -262,62 +310,3 @@ class _ControlRun:
             self.next_index += 1
         assert residual is not None, "blocks run in order, each once"
         return residual
-
-
-def check_condition(condition: ControlCondition, control: WorldStereoControl, latents: Tensor) -> None:
-    """Check that a condition belongs to these latents and this control.
-
-    Raises: ShapeError.
-    """
-    batch, channels, frames, height, width = latents.shape
-    sizes = control.config.control
-    if channels < 36:
-        raise ShapeError(
-            f"model input: got {channels} channels, expected 36 (noisy latent 16, mask 4, image latent 16). "
-            "WorldStereo needs a Wan 2.1 image-to-video backbone."
-        )
-    made_for = list(condition.render_latents.shape[2:])
-    if made_for != [frames, height, width]:
-        raise ShapeError(
-            f"condition was encoded for {made_for[0]} key frames of {made_for[1] * 8}x{made_for[2] * 8} "
-            f"(height x width), the latents have {frames} of {height * 8}x{width * 8}. Use the same size and "
-            "frame count on both, then encode the control again."
-        )
-    expected_mask = sizes.num_mask_frames(frames)
-    hint = (
-        f"this control branch takes {expected_mask} mask frames for {frames} key frames. "
-        "Encode the control again with this control branch."
-    )
-    check_shape("condition hole mask", condition.hole_mask, ("*", 1, "*", 8 * height, 8 * width), hint)
-    if not sizes.interpolated:
-        check_shape("condition hole mask", condition.hole_mask, ("*", 1, expected_mask, "*", "*"), hint)
-    if condition.rays is not None:
-        check_shape("condition rays", condition.rays, ("*", 6, *condition.hole_mask.shape[2:]), hint)
-    if condition.reference_latents is not None:
-        shape = condition.reference_latents.shape
-        check_shape(
-            "condition reference latents",
-            condition.reference_latents,
-            ("*", 16, "*", height, width),
-            "References are encoded at the clip's size. Encode the control again.",
-        )
-        check_reference_index(condition.reference_index, shape[2], frames)
-    token_counts = (
-        ("camera tokens", condition.camera_tokens, frames),
-        (
-            "reference camera tokens",
-            condition.reference_camera_tokens,
-            0 if condition.reference_latents is None else condition.reference_latents.shape[2],
-        ),
-    )
-    for name, tokens, count in token_counts:
-        if tokens is not None:
-            width = control.config.camera_token_width or "*"
-            check_shape(f"condition {name}", tokens, ("*", count, width), "Encode the control again.")
-    parts = (condition.render_latents, condition.hole_mask, condition.rays, condition.reference_latents)
-    for part in parts:
-        if part is not None and batch % part.shape[0]:
-            raise ShapeError(
-                f"condition: a batch of {part.shape[0]} does not divide the latents' batch {batch}. "
-                "Encode the control for one clip, or for as many as the latents hold."
-            )

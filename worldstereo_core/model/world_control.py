@@ -8,11 +8,12 @@ from torch import nn
 
 from .config import WorldStereoConfig
 from .control_branch import ControlBranch
+from .control_parts import ControlParts
 from .stereo_memory import camera_embedding
 
 
 class WorldStereoControl(nn.Module):
-    """Control branch and, for memory models, the camera embedding.
+    """Control branch and, for memory models, the camera embedding; optional parts where there are any.
 
     Args:
         config: what ``load_checkpoint`` found.
@@ -35,4 +36,9 @@ class WorldStereoControl(nn.Module):
             else camera_embedding(
                 config.camera_token_width, config.control.output_width, operations, device, dtype
             )
+        )
+        self.parts = (
+            ControlParts(config.parts, config.control, operations, device, dtype)
+            if config.parts.names
+            else None
         )

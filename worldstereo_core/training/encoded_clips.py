@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from ..model.conditioning import VAE
 from ..model.config import WorldStereoConfig
 from .clip_cache import ClipCache, Tensors
 from .encoding import encode_clip, pack_clip, packed, unpack_clip, unpacked
+from .folder_clips import FolderClips
 from .picture_codec import PictureCodec
 from .world_clips import HELD_OUT_SEED, WorldClips
 
@@ -29,8 +31,12 @@ class ClipSettings:
         vae: Wan VAE file that encodes them.
         worlds: which worlds, moves, sizes and depth errors.
         count: clips to learn from; ``worlds.clips_per_world`` of them show the same world.
+        folders: of real posed pictures with depth, in place of worlds; see ``folder_clips.FolderClips``.
+            Sizes and depth errors are those of ``worlds``.
+        step: of folders: take every such frame.
+        depth_scale: of folders: what depth is multiplied by to be in the unit of the poses.
         held_out: clips of other worlds, for samples and figures: every world's last, which comes back to
-            where the first began.
+            where the first began. Of folders: the last clips of all.
         drawn: folder that keeps drawn pictures, whatever the VAE; none: in memory.
         encoded: folder that keeps latents; none: in memory.
     """
@@ -41,11 +47,35 @@ class ClipSettings:
     held_out: int = 9
     drawn: str | None = None
     encoded: str | None = None
+    folders: tuple[str, ...] = ()
+    step: int = 1
+    depth_scale: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("count", "held_out"):
             if getattr(self, name) < 1:
                 raise WorldStereoError(f"{name}: got {getattr(self, name)}, expected at least 1.")
+
+    def sources(self) -> tuple[WorldClips, list[int], WorldClips, list[int]]:
+        """Clips to learn from and their numbers, held-out clips and theirs.
+
+        Raises: WorldStereoError if the folders hold too few clips.
+        """
+        worlds = self.worlds
+        if self.folders:
+            clips = FolderClips(
+                **_fields(worlds), folders=self.folders, step=self.step, depth_scale=self.depth_scale
+            )
+            learnt = min(self.count, len(clips) - self.held_out)
+            if learnt < 1:
+                raise WorldStereoError(
+                    f"clips.folders: they hold {len(clips)} clips, expected more than the {self.held_out} "
+                    "that are held out. Add folders, lower held_out, or take fewer frames per clip."
+                )
+            return clips, list(range(learnt)), clips, list(range(len(clips) - self.held_out, len(clips)))
+        held_out = replace(worlds, first_world=worlds.first_world + HELD_OUT_SEED)
+        every, last = worlds.clips_per_world, worlds.clips_per_world - 1
+        return worlds, list(range(self.count)), held_out, [every * n + last for n in range(self.held_out)]
 
     def codec(self) -> VAE:
         """The VAE, on the CPU."""
@@ -98,15 +128,19 @@ class EncodedDataset(Dataset[Tensors]):
 
 def encoded_dataset(settings: ClipSettings, config: WorldStereoConfig) -> EncodedDataset:
     """The clips to learn from."""
-    return EncodedDataset(settings, config, settings.worlds, list(range(settings.count)))
+    clips, numbers, _, _ = settings.sources()
+    return EncodedDataset(settings, config, clips, numbers)
 
 
 def held_out_clips(settings: ClipSettings, config: WorldStereoConfig) -> dict[str, Tensor]:
-    """Clips of worlds that are never learnt from, as one batch; clips with fewer views repeat their last."""
-    worlds = replace(settings.worlds, first_world=settings.worlds.first_world + HELD_OUT_SEED)
-    last = worlds.clips_per_world - 1
-    numbers = [world * worlds.clips_per_world + last for world in range(settings.held_out)]
-    return collate([*EncodedDataset(settings, config, worlds, numbers)])  # type: ignore[misc]
+    """Clips that are never learnt from, as one batch."""
+    _, _, clips, numbers = settings.sources()
+    dataset = EncodedDataset(settings, config, clips, numbers)
+    return collate([dataset[index] for index in range(len(dataset))])
+
+
+def _fields(worlds: WorldClips) -> dict[str, Any]:
+    return {each.name: getattr(worlds, each.name) for each in fields(worlds)}
 
 
 def collate(clips: list[Tensors]) -> Tensors:

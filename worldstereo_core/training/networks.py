@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -144,12 +145,26 @@ class Networks:
         return replace(self, backbone=WanBackbone(transformer), control=copy.deepcopy(self.control))
 
     def compile(self) -> None:
-        """Let torch.compile fuse the operations within each block; what joins the blocks stays as it is."""
+        """Let torch.compile fuse the operations within each block, in training alone.
+
+        Samples and figures come in other batch sizes, each of which would be compiled anew. What joins the
+        blocks stays as it is.
+        """
         for block in (*self.backbone.transformer.blocks, *self.control.controlnet.controlnet_blocks):
-            block.forward = torch.compile(block.forward, dynamic=False)
+            block.forward = _CompiledInTraining(block.forward)
 
     def recomputing(self, is_on: bool) -> Networks:
         return replace(self, recomputes=is_on)
+
+
+class _CompiledInTraining:
+    """A forward that is compiled where gradients are wanted."""
+
+    def __init__(self, forward: Callable[..., Any]):
+        self.plain, self.compiled = forward, torch.compile(forward, dynamic=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return (self.compiled if torch.is_grad_enabled() else self.plain)(*args, **kwargs)
 
 
 def load_networks(settings: NetworkSettings, seed: int) -> Networks:
@@ -193,13 +208,13 @@ def load_networks(settings: NetworkSettings, seed: int) -> Networks:
 
 def _new_control(settings: NetworkSettings, backbone: WanBackbone, seed: int) -> WorldStereoControl:
     if backbone.width == WIDTH:
-        sizes = family_size(settings.size).control_sizes()
+        key, sizes = f"size: {settings.size}", family_size(settings.size).control_sizes()
     else:
-        sizes = settings.new_control.sizes(backbone.width)
+        key, sizes = "new_control.num_blocks", settings.new_control.sizes(backbone.width)
     if sizes.num_blocks > backbone.num_blocks:
         raise WorldStereoError(
-            f"networks.new_control.num_blocks: got {sizes.num_blocks}, expected at most the backbone's "
-            f"{backbone.num_blocks}."
+            f"networks.{key}: got {sizes.num_blocks} control blocks, expected at most the backbone's "
+            f"{backbone.num_blocks}. Choose a smaller size."
         )
     return make_control(sizes, backbone, seed)
 

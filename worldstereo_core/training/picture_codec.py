@@ -25,7 +25,8 @@ class PictureCodec:
     """
 
     def __init__(self, vae: PictureVAE):
-        self.vae = vae.eval().requires_grad_(False)
+        # The layout that CPU convolutions like: half as fast again.
+        self.vae = vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def from_file(cls, path: str | Path) -> PictureCodec:
@@ -57,7 +58,7 @@ class PictureCodec:
     def encode_keyframes(self, images: Tensor, progress: Progress | None = None) -> Tensor:
         """[T, 3, H, W] 0..1 -> [1, 16, T, h, w], normalised, on the codec's device."""
         check_shape("image", images, ("T", 3, "*", "*"))
-        parts = [self.vae.encode(part.to(self.device) * 2 - 1)[0] for part in images.float().split(CHUNK)]
+        parts = [self.vae.encode(self._laid_out(part) * 2 - 1)[0] for part in images.float().split(CHUNK)]
         if progress is not None:
             progress(len(images), len(images))
         return normalise_latents(torch.cat(parts).transpose(0, 1)[None])
@@ -78,7 +79,10 @@ class PictureCodec:
     def decode_keyframes(self, latents: Tensor, progress: Progress | None = None) -> Tensor:
         """[1, 16, T, h, w] -> [T, 3, 8 h, 8 w] float32, 0..1."""
         raw = denormalise_latents(latents.to(self.device, torch.float32))[0].transpose(0, 1)
-        parts = [(self.vae.decode(part) * 0.5 + 0.5).clamp(0, 1) for part in raw.split(CHUNK)]
+        parts = [(self.vae.decode(self._laid_out(part)) * 0.5 + 0.5).clamp(0, 1) for part in raw.split(CHUNK)]
         if progress is not None:
             progress(latents.shape[2], latents.shape[2])
         return torch.cat(parts)
+
+    def _laid_out(self, pictures: Tensor) -> Tensor:
+        return pictures.to(self.device).contiguous(memory_format=torch.channels_last)

@@ -12,7 +12,7 @@ from torch.nn import Conv2d
 from ..model.latents import LATENT_CHANNELS, LATENT_MEAN, LATENT_STD
 from ..model.vae_key_names import LEVEL_FACTORS, NUM_RESNETS, wan_vae_shapes
 
-START_LOG_VARIANCE = -5.0  # of the latents: noise as strong as the latents would drown them at first
+START_LOG_VARIANCE = -6.0  # of the latents: noise as strong as the latents would drown them at first
 
 
 class ChannelNorm(nn.Module):
@@ -83,7 +83,11 @@ class Double(nn.Module):
         self.resample = nn.ModuleDict({"1": Conv2d(channels, channels // 2, 3, padding=1)})
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.resample["1"](F.interpolate(x, scale_factor=2.0, mode="nearest-exact"))
+        batch, channels, height, width = x.shape
+        # Every pixel becomes 2 x 2. Not F.interpolate: compiled for a CPU in bfloat16, torch 2.13 gives it the
+        # gradient 0.
+        doubled = x[:, :, :, None, :, None].expand(-1, -1, -1, 2, -1, 2)
+        return self.resample["1"](doubled.reshape(batch, channels, 2 * height, 2 * width))
 
 
 class Encoder(nn.Module):
@@ -164,6 +168,10 @@ class PictureVAE(nn.Module):
         self.conv2 = Conv2d(LATENT_CHANNELS, LATENT_CHANNELS, 1)
         self.decoder = Decoder(width)
         self.apply(_initialise)
+        # The norms divide by the length of a pixel's channels. Without something constant beside it, brightness
+        # would be lost there.
+        for first in (self.encoder.conv1, self.decoder.conv1):
+            nn.init.normal_(first.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             self.conv1.bias[LATENT_CHANNELS:] = START_LOG_VARIANCE  # type: ignore[index]
         if is_light:

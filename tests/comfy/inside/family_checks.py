@@ -61,4 +61,6 @@ def sampled(folder: str, worldstereo: str, lora: str | None = None) -> dict[str,
         seed=0,
     )
     save_file({"latents": latent_format.process_in(result).contiguous()}, root / "result.safetensors")
-    return {"layers": loaded_layers, "class": type(loaded.model.model).__name__}
+    # The same file through core's own loader, which must take it for Wan 2.1 image to video by itself.
+    core = comfy.sd.load_diffusion_model(str(root / "backbone.safetensors"))
+    return {"layers": loaded_layers, "detected": type(core.model.model_config).__name__}

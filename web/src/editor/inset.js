@@ -31,6 +31,11 @@ export class Inset {
     this.isShown = true;
     /** @type {Map<string, HTMLImageElement>} */
     this.images = new Map();
+    this.kept = document.createElement("canvas");
+    this.keptContext = this.kept.getContext("2d");
+    this.keptKey = "";
+    /** @type {import("../view/cloud_store.js").Cloud | null} */
+    this.keptCloud = null;
   }
 
   /** Where it lies in the view. */
@@ -68,14 +73,22 @@ export class Inset {
     this.#label(ctx, box, rendered !== null);
   }
 
+  /** Turning the view does not change what the camera sees: the picture is kept until something else does. */
   #paintLive(ctx, box) {
     const camera = this.session.cameraAt(this.session.progress);
     const grow = ctx.getTransform().a;
-    const pixels = { x: box.x * grow, y: box.y * grow, width: box.width * grow, height: box.height * grow };
-    ctx.save();
-    ctx.setTransform(1, 0, 0, 1, 0, 0);
-    this.view.copyPicture(ctx, camera, pixels, renderedLook(pixels.width, pixels.height, 1.5 * grow));
-    ctx.restore();
+    const [width, height] = [Math.round(box.width * grow), Math.round(box.height * grow)];
+    const { cloud, renderer } = this.view;
+    const key = [width, height, renderer.problem, ...Object.values(camera)].join();
+    if (key !== this.keptKey || cloud !== this.keptCloud) {
+      this.kept.width = width;
+      this.kept.height = height;
+      const look = renderedLook(width, height, 1.5 * grow);
+      const isDrawn = this.view.copyPicture(this.keptContext, camera, { x: 0, y: 0, width, height }, look);
+      this.keptKey = isDrawn ? key : "";
+      this.keptCloud = cloud;
+    }
+    ctx.drawImage(this.kept, box.x, box.y, box.width, box.height);
   }
 
   #label(ctx, box, isRendered) {
@@ -108,5 +121,6 @@ export class Inset {
 
   dispose() {
     this.images.clear();
+    this.keptCloud = null;
   }
 }

@@ -15,6 +15,7 @@ import { cameraOf } from "../path/sampling.js";
 import { readRunResult } from "./run_result.js";
 
 const DEFAULT_FRAMES = 21;
+const DRAWN = "drawn path";
 const LOCK = "worldstereo_lock_first";
 const SAMPLES_PER_PART = 28;
 const MOST_SAMPLES = 3000;
@@ -119,9 +120,12 @@ export class Session {
     const text = stringifyPath(this.path);
     if (text === this.committed) return;
     if (this.isEmpty && this.run && text === this.run.text) return;
-    this.committed = text;
+    // What is drawn by hand no longer is the move that it began as.
+    if (this.isEmpty && !this.isReplaced) this.path = { ...this.path, name: DRAWN };
+    this.derived = null;
+    this.committed = stringifyPath(this.path);
     this.isEmpty = false;
-    this.host.change(text);
+    this.host.change(this.committed);
     this.#tell("path");
   }
 
@@ -136,11 +140,13 @@ export class Session {
     this.commit();
   }
 
-  /** Replace a text that is not understood: only when the user says so. @param {CameraPath} path */
+  /** Another path, instead of a text that is not understood too: only when the user says so. @param {CameraPath} path */
   replace(path) {
     this.problem = null;
     this.path = path;
+    this.isReplaced = true;
     this.apply(path, 0);
+    this.isReplaced = false;
   }
 
   /** @param {number} index */

@@ -14,6 +14,11 @@ import { project, unproject } from "./projection.js";
 
 const MOST_PIXELS = 2560;
 const PICK_PIXELS = 7;
+// While the view moves, fewer points are drawn where frames take longer than this, more where they take less.
+const SLOW_FRAME = 70; // ms
+const FAST_FRAME = 30;
+const FEWEST_POINTS = 20_000;
+const REST = 220; // ms without a move until all points are drawn
 
 export class CloudView {
   /**
@@ -38,7 +43,8 @@ export class CloudView {
     parent.append(this.canvas);
     this.frame = 0;
     this.painted = 0;
-    this.width = this.height = 0;
+    this.mostPoints = Infinity;
+    this.movedAt = 0;
     this.resizing = new ResizeObserver(() => this.requestDraw());
     this.resizing.observe(this.canvas);
     this.unwatch = this.renderer.watch(() => this.requestDraw());
@@ -47,9 +53,29 @@ export class CloudView {
       focal: () => this.camera().fx,
       onChange: (kind) => {
         options.onMove?.(kind);
-        this.requestDraw();
+        this.#moved();
       },
     });
+  }
+
+  #moved() {
+    const now = performance.now();
+    const took = now - this.movedAt;
+    const drawn = Math.min(this.mostPoints, this.cloud?.count ?? 0);
+    // The time between two moves that were both drawn is what a frame costs.
+    if (this.painted !== this.paintedBefore && took < 1000) {
+      if (took > SLOW_FRAME) this.mostPoints = Math.max(FEWEST_POINTS, drawn / 2);
+      else if (took < FAST_FRAME) this.mostPoints = drawn * 1.5;
+    }
+    this.movedAt = now;
+    this.paintedBefore = this.painted;
+    clearTimeout(this.resting);
+    this.isMoving = true;
+    this.resting = setTimeout(() => {
+      this.isMoving = false;
+      this.requestDraw();
+    }, REST);
+    this.requestDraw();
   }
 
   /** @param {Cloud | null} cloud */
@@ -87,6 +113,8 @@ export class CloudView {
     const { canvas, context } = this;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     const box = canvas.getBoundingClientRect();
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
     if (!canvas.isConnected || width < 2 || height < 2 || box.width < 2) return;
     // As many pixels as the screen shows, so that a zoomed graph is sharp.
     const grow = Math.min((box.width / width) * (window.devicePixelRatio || 1), MOST_PIXELS / Math.max(width, height), 4);
@@ -98,12 +126,13 @@ export class CloudView {
     const camera = this.camera();
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, pixelWidth, pixelHeight);
-    const look = this.options.look?.(grow) ?? {};
-    this.copyPicture(context, camera, { x: 0, y: 0, width: pixelWidth, height: pixelHeight }, {
-      pointPixels: 1.6 * grow,
-      pointWorld: 0.004 * this.orbit.unit,
-      ...look,
-    });
+    const look = { pointPixels: 1.6 * grow, pointWorld: 0.004 * this.orbit.unit, ...this.options.look?.(grow) };
+    const share = this.isMoving && this.cloud ? Math.min(1, this.mostPoints / this.cloud.count) : 1;
+    if (share < 1) {
+      look.mostPoints = Math.round(share * this.cloud.count);
+      look.pointPixels *= Math.min(2.5, 1 / Math.sqrt(share));
+    }
+    this.copyPicture(context, camera, { x: 0, y: 0, width: pixelWidth, height: pixelHeight }, look);
     context.setTransform(pixelWidth / width, 0, 0, pixelHeight / height, 0, 0);
     this.painted += 1;
     this.options.onPaint(context, camera);
@@ -180,6 +209,7 @@ export class CloudView {
   dispose() {
     this.isDisposed = true;
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.resting);
     this.resizing.disconnect();
     this.unwatch();
     this.canvas.remove();

@@ -10,6 +10,7 @@
  * @property {number} pixelHeight
  * @property {number} near scene units
  * @property {number} far
+ * @property {number} [mostPoints] draw the first so many: files hold points in random order
  * @property {number} pointPixels diameter at any depth
  * @property {number} [pointWorld] diameter in scene units, added
  * @property {"colour" | "confidence" | "clip" | "height"} [mode]
@@ -168,7 +169,7 @@ export class PointRenderer {
     for (const clip of picture.hiddenClips ?? []) if (clip < 256) hidden[clip >> 5] |= 1 << (clip & 31);
     gl.uniform1uiv(program.at("u_hidden"), hidden);
     gl.disable(gl.BLEND);
-    gl.drawArrays(gl.POINTS, 0, cloud.count);
+    gl.drawArrays(gl.POINTS, 0, Math.min(cloud.count, picture.mostPoints ?? Infinity));
   }
 
   #drawLines(gl, lines, matrix) {

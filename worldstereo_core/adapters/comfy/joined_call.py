@@ -15,6 +15,7 @@ from torch.nn import functional
 from ...checks import WorldStereoError
 from ...model.backbone import TokenGrid
 from ...model.condition import ControlCondition
+from ...model.control_parts import PartStage, PartStrength
 from ...model.control_session import ControlSession, ControlStrength
 from ...model.world_control import WorldStereoControl
 from .backbone import ComfyBackbone
@@ -32,12 +33,14 @@ class ControlSettings:
         strength: factors on the control residuals.
         update_reference: each block's reference tokens feed the next block.
         reference_strength: 1 = as trained; s adds log(s) to what main tokens see of reference tokens.
+        parts: strength and stage of optional parts.
         probe: called with (name, tensor) for intermediate results, or None.
     """
 
     strength: ControlStrength = field(default_factory=ControlStrength)
     update_reference: bool = True
     reference_strength: float = 1.0
+    parts: tuple[PartStage, ...] = ()
     probe: Callable[[str, Tensor], None] | None = None
 
 
@@ -52,6 +55,7 @@ class JoinedCall:
         timestep: [B].
         options: the call's transformer_options.
         settings: of the sampling.
+        parts: factors on the optional parts in this call.
     """
 
     def __init__(
@@ -63,9 +67,11 @@ class JoinedCall:
         timestep: Tensor,
         options: dict[str, Any],
         settings: ControlSettings,
+        parts: PartStrength = PartStrength(),  # noqa: B008 (frozen)
     ):
         self.model, self.control, self.condition = model, control, condition
         self.x, self.timestep, self.options, self.settings = x, timestep, options, settings
+        self.parts = parts
         self._session: ControlSession | None = None
         self._main_rope: Tensor | None = None
         self._joined_rope: Any = None
@@ -112,6 +118,7 @@ class JoinedCall:
             grid,
             attention=self._attention,
             strength=self.settings.strength,
+            parts=self.parts,
             update_reference=self.settings.update_reference,
             control_batch=self._control_batch(),
             probe=self.settings.probe,

@@ -8,7 +8,7 @@ the effect.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,9 @@ from torch import Tensor
 
 from ...checks import WorldStereoError
 from ...model.condition import ControlCondition
-from ...model.control_session import ControlStrength, check_condition
+from ...model.condition_check import check_condition
+from ...model.control_parts import PartStage, strength_of
+from ...model.control_session import ControlStrength
 from ...model.world_control import WorldStereoControl
 from .backbone import MODEL_CHANNELS, check_call, check_wan_model, unwrap
 from .joined_call import ControlSettings, JoinedCall
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 # load the control with the model and call to() and cleanup(): wrappers are not searched for models.
 KEY = "worldstereo"
 RANGE_KEY = "worldstereo_sigma_range"
+PART_RANGES_KEY = "worldstereo_part_sigma_ranges"
 NO_REFERENCES: dict[str, Any] = {
     "reference_latents": None,
     "reference_index": None,
@@ -51,6 +54,7 @@ def apply_control(
     reference_strength: float = 1.0,
     reference_radius: int = -1,
     update_reference: bool | None = None,
+    parts: Sequence[PartStage] = (),
     probe: Callable[[str, Tensor], None] | None = None,
 ) -> Any:
     """Return a clone of a MODEL with WorldStereo's control joined to it.
@@ -66,6 +70,7 @@ def apply_control(
         reference_radius: how many tokens away from the same surface the clip may look at references; -1 =
             everywhere, as released.
         update_reference: overrides the checkpoint's setting.
+        parts: strength and stage of optional parts; those not named act at 1 all the time.
         probe: called with (name, tensor) for intermediate results; for tests.
 
     Raises: CheckpointError if model and control do not fit, WorldStereoError if the model carries a
@@ -96,6 +101,7 @@ def apply_control(
         else ControlStrength(overall=float(strength)),
         update_reference=module.config.updates_references if update_reference is None else update_reference,
         reference_strength=reference_strength or 1.0,
+        parts=tuple(parts),
         probe=probe,
     )
     return _with_hook(model, ControlPatch(control, condition, settings, (start_percent, end_percent)))
@@ -222,8 +228,15 @@ class ControlPatch:
             options = kwargs.get("model_options") or (args[0] if args else None)
             if options is not None:
                 sampling = model.get_model_object("model_sampling")
-                limits = tuple(sampling.percent_to_sigma(percent) for percent in self.percent_range)
-                options.setdefault("transformer_options", {})[RANGE_KEY] = limits
+                passed = options.setdefault("transformer_options", {})
+                passed[RANGE_KEY] = tuple(sampling.percent_to_sigma(part) for part in self.percent_range)
+                passed[PART_RANGES_KEY] = tuple(
+                    (
+                        sampling.percent_to_sigma(stage.start_percent),
+                        sampling.percent_to_sigma(stage.end_percent),
+                    )
+                    for stage in self.settings.parts
+                )
             # The shape is used for the estimate alone.
             shape[2] += extra_latent_frames(model, control_module(self.control), self.condition, shape)
             noise_shape = torch.Size(shape)
@@ -248,7 +261,8 @@ class ControlPatch:
             condition = self.placed_condition(x.device, x.dtype)
             module = control_module(self.control)
             self._warn_about_guidance(module, options)
-            call = JoinedCall(model, module, condition, x, timestep, options, self.settings)
+            parts = strength_of(self.settings.parts, self._active_parts(options))
+            call = JoinedCall(model, module, condition, x, timestep, options, self.settings, parts)
             options = call.wrapped_options()
         # The options stay the last positional argument: caching nodes look for them there.
         return executor(x, timestep, context, clip_fea, time_dim_concat, options, **kwargs)
@@ -270,6 +284,16 @@ class ControlPatch:
         if sigmas is None or limits is None or self.percent_range == (0.0, 1.0):
             return True
         return limits[1] <= float(sigmas.flatten()[0]) <= limits[0]
+
+    def _active_parts(self, options: dict[str, Any]) -> list[bool]:
+        sigmas, ranges = options.get("sigmas"), options.get(PART_RANGES_KEY)
+        if sigmas is None or ranges is None:
+            return [True] * len(self.settings.parts)
+        sigma = float(sigmas.flatten()[0])
+        return [
+            low <= sigma <= high or (stage.start_percent, stage.end_percent) == (0.0, 1.0)
+            for stage, (high, low) in zip(self.settings.parts, ranges, strict=True)
+        ]
 
     def _check_noise_shape(self, shape: list[int]) -> None:
         # Only sizes are looked at, so nothing is allocated.

@@ -15,6 +15,7 @@ from ...checks import ShapeError
 from ...model.attention import attention
 from ...model.backbone import TokenGrid
 from ...model.condition import ControlCondition
+from ...model.control_parts import PartStrength
 from ...model.control_session import ControlSession, ControlStrength
 from ...model.world_control import WorldStereoControl
 
@@ -98,6 +99,7 @@ def controlled_forward(
     image_embeds: Tensor | None,  # [B, 257, 1280]
     *,
     strength: ControlStrength = ControlStrength(),  # noqa: B008 (frozen)
+    parts: PartStrength = PartStrength(),  # noqa: B008 (frozen)
     update_reference: bool | None = None,
     control_batch: int | None = None,
     probe: Callable[[str, Tensor], None] | None = None,
@@ -113,6 +115,7 @@ def controlled_forward(
         text_embeds: padded text tokens; see ``pad_text``.
         image_embeds: CLIP vision's penultimate hidden state.
         strength: factors on the control residuals.
+        parts: factors on the optional parts, where the control has any.
         update_reference: None = as the file was trained.
         control_batch, probe: as in ``ControlSession``.
 
@@ -128,6 +131,7 @@ def controlled_forward(
         text_embeds,
         image_embeds,
         strength=strength,
+        parts=parts,
         update_reference=update_reference,
         control_batch=control_batch,
         probe=probe,
@@ -144,6 +148,7 @@ def velocity_with_gradients(
     image_embeds: Tensor | None,  # [B, 257, 1280]
     *,
     strength: ControlStrength = ControlStrength(),  # noqa: B008 (frozen)
+    parts: PartStrength = PartStrength(),  # noqa: B008 (frozen)
     update_reference: bool | None = None,
     control_batch: int | None = None,
     probe: Callable[[str, Tensor], None] | None = None,
@@ -175,6 +180,7 @@ def velocity_with_gradients(
         backbone.grid(latents),
         attention=attention,
         strength=strength,
+        parts=parts,
         update_reference=control.config.updates_references if update_reference is None else update_reference,
         control_batch=control_batch,
         probe=probe,

@@ -101,6 +101,16 @@ def read_colmap(path: str | os.PathLike[str], settings: FileSettings = DEFAULTS)
     )  # fmt: skip
 
 
+def colmap_image_names(path: str | os.PathLike[str]) -> list[str]:
+    """Names of a sparse model's images, in the order that ``read_colmap`` gives their cameras in."""
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    is_text = (folder / "images.txt").exists() if path.is_dir() else path.suffix == ".txt"
+    images = _images_text(folder / "images.txt") if is_text else _images_binary(folder / "images.bin")
+    names = [image.name for image in images]
+    return [names[index] for index in natural_order(names)]
+
+
 def write_colmap(
     path: str | os.PathLike[str],
     trajectory: Trajectory,

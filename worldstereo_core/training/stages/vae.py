@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import Dataset
 
 from ...checks import CheckpointError, WorldStereoError
@@ -21,6 +23,7 @@ from ..picture_losses import gradient_loss, psnr
 from ..picture_vae import PictureVAE, fold_statistics, picture_to_wan_state, wan_to_picture_state
 from ..stage import Group
 
+MIN_LIKENESS = 0.95  # of gradients; bfloat16 alone stays above 0.999
 CHUNK = 32  # pictures at a time outside of training
 
 
@@ -40,8 +43,10 @@ class VAESettings:
         weight_decay: of the kernels.
         square, absolute, gradient: weights of the squared error, the absolute error and the absolute error of
             picture gradients, all of pixels in -1..1.
-        kl: weight of the Kullback-Leibler divergence per latent value: keeps latents from exploding and
-            teaches the decoder to forgive small errors in them.
+        noise: deviation of what is added to the latents in training, whose power is held near 1 per channel:
+            teaches the decoder to forgive small errors.
+        hold: weight of holding power and noise there. A Kullback-Leibler divergence in its place emptied the
+            latents before the decoder had learnt to use them.
         num_columns: pictures in a sample grid.
         compile: let torch.compile fuse the small operations; needs a C++ compiler, minutes at the start.
         file_name: of the exported file.
@@ -52,13 +57,14 @@ class VAESettings:
     light: bool = False
     start_from: str | None = None
     optimiser: Literal["adamw", "muon"] = "muon"
-    learning_rate: float = 0.02
-    vector_learning_rate: float = 2e-3
+    learning_rate: float = 0.006
+    vector_learning_rate: float = 1e-3
     weight_decay: float = 0.0
     square: float = 2.0
     absolute: float = 0.5
     gradient: float = 0.25
-    kl: float = 1e-3
+    noise: float = 0.05
+    hold: float = 0.02
     num_columns: int = 8
     compile: bool = False
     file_name: str = "small_wan_vae.safetensors"
@@ -67,7 +73,8 @@ class VAESettings:
         check_number("width", self.width, at_least=1)
         check_number("num_columns", self.num_columns, at_least=1)
         check_number("learning_rate", self.learning_rate, at_least=0)
-        for name in ("square", "absolute", "gradient", "kl"):
+        check_number("noise", self.noise, at_least=1e-4, at_most=1)
+        for name in ("square", "absolute", "gradient", "hold"):
             check_number(name, getattr(self, name), at_least=0)
         if self.square + self.absolute == 0:
             raise WorldStereoError("square: got 0 and absolute 0: nothing to learn from. Raise one.")
@@ -97,6 +104,7 @@ class VAEStage:
             )
         ]
         self._code: Any = torch.compile(self._code_eagerly) if settings.compile else self._code_eagerly
+        self._is_checked = not settings.compile
         self._held_out: Tensor | None = None
 
     def dataset(self) -> Dataset:
@@ -110,15 +118,18 @@ class VAEStage:
             pixels = pixels.flip(-1)  # drawn worlds look as likely in a mirror
         cells = (len(pixels), LATENT_CHANNELS, pixels.shape[-2] // 8, pixels.shape[-1] // 8)
         noise = torch.randn(cells, generator=generator).to(pixels)
+        if not self._is_checked:
+            self._check_compiled(pixels, noise)
         decoded, mean, log_variance = (x.float() for x in self._code(pixels, noise))
         square = (decoded - pixels).square().mean()
         absolute = (decoded - pixels).abs().mean()
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         weights = self.settings
-        loss = weights.square * square + weights.absolute * absolute + weights.kl * kl
+        power = mean.square().mean(dim=(0, 2, 3))
+        drift = (power - 1).square().mean() + (log_variance - 2 * math.log(weights.noise)).square().mean()
+        loss = weights.square * square + weights.absolute * absolute + weights.hold * drift
         if weights.gradient:
             loss = loss + weights.gradient * gradient_loss(decoded, pixels)
-        figures = {"psnr": -10 * torch.log10(square.detach() / 4), "kl": kl.detach()}
+        figures = {"psnr": -10 * torch.log10(square.detach() / 4), "power": power.mean().detach()}
         return loss, figures
 
     def samples(self, generator: torch.Generator) -> Tensor:
@@ -162,6 +173,21 @@ class VAEStage:
     def _code_eagerly(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, log_variance = self.vae.encode(pixels)
         return self.vae.decode(mean + (0.5 * log_variance).exp() * noise), mean, log_variance
+
+    def _check_compiled(self, pixels: Tensor, noise: Tensor) -> None:
+        """Compare gradients that went through the whole network: compilers have bugs, and a run is long."""
+        gradients = []
+        for code in (self._code_eagerly, self._code):
+            error = (code(pixels, noise)[0].float() - pixels).square().mean()
+            [gradient] = torch.autograd.grad(error, self.vae.encoder.conv1.weight)
+            gradients.append(gradient.flatten().float())
+        likeness = float(functional.cosine_similarity(*gradients, dim=0))
+        if not likeness > MIN_LIKENESS:
+            raise WorldStereoError(
+                f"settings.compile: torch.compile gives other gradients than torch without it (cosine "
+                f"{likeness:.3f}, expected over {MIN_LIKENESS}). Set compile to false."
+            )
+        self._is_checked = True
 
     def _pictures(self) -> Tensor:
         if self._held_out is None:

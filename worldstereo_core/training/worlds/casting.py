@@ -54,18 +54,20 @@ def _bundled(rays: Tensor) -> Tensor:
 
 
 def _groups(
-    shapes: Shapes, rays: Tensor, inside: Callable[[Tensor], Tensor]
+    shapes: Shapes, rays: Tensor, inside: Callable[[Tensor], Tensor], *, casting: bool = False
 ) -> Iterator[tuple[slice, Units, Tensor | None]]:
     """Runs of rays [3, N] with the solids they can meet and those solids' numbers (None: all of them).
 
     Args:
         inside: from rays [3, K, BUNDLE] to the [K, P] bool mask of solids that each bundle can meet.
+        casting: only those that throw shadows.
     """
     count = rays.shape[1]
     if rays.device.type != "cpu":
-        yield slice(0, count), shapes.units, None
+        yield slice(0, count), shapes.casting if casting else shapes.units, None
         return
-    for number, (units, numbers) in enumerate(shapes.groups(inside(_bundled(rays)))):
+    chosen = inside(_bundled(rays))
+    for number, (units, numbers) in enumerate(shapes.groups(chosen & shapes.casts if casting else chosen)):
         if len(units):
             yield slice(number * BUNDLE, min((number + 1) * BUNDLE, count)), units, numbers
 
@@ -152,10 +154,10 @@ def openness(world: World, points: Tensor, normal: Tensor) -> Tensor:
     free = world.shell.distance(away)
 
     def inside(bundles: Tensor) -> Tensor:
-        return shapes.casts & shapes.in_boxes(bundles.amin(2).T - CONTACT, bundles.amax(2).T + CONTACT)
+        return shapes.in_boxes(bundles.amin(2).T - CONTACT, bundles.amax(2).T + CONTACT)
 
     if len(shapes) and away.shape[1]:
-        for run, units, _ in _groups(shapes, away, inside):
+        for run, units, _ in _groups(shapes, away, inside, casting=True):
             free[run] = torch.minimum(free[run], units.distance(away[:, run]).amin(0))
     return (free / CONTACT).clamp(0, 1)
 
@@ -167,14 +169,14 @@ def shadow(shapes: Shapes, light: Light, points: Tensor, normal: Tensor) -> Tens
     if not len(shapes) or not points.shape[1]:
         return dark
     if light.is_sun:
-        inside = lambda rays: shapes.casts & shapes.in_beams(*_balls(rays), light.place)  # noqa: E731
-        for run, units, _ in _groups(shapes, start, inside):
+        inside = lambda rays: shapes.in_beams(*_balls(rays), light.place)  # noqa: E731
+        for run, units, _ in _groups(shapes, start, inside, casting=True):
             entered = units.enter(units.into_unit(start[:, run]), units.turned(place))
             dark[run] = (entered.amin(0) < FAR / 2).float()
         return dark
     # From the lamp outwards: its origin is the same for all rays.
     way = start - place
-    inside = lambda rays: shapes.casts & shapes.in_cones(light.place, *_cones(rays))  # noqa: E731
-    for run, units, _ in _groups(shapes, way, inside):
+    inside = lambda rays: shapes.in_cones(light.place, *_cones(rays))  # noqa: E731
+    for run, units, _ in _groups(shapes, way, inside, casting=True):
         dark[run] = (units.enter(units.into_unit(place), units.turned(way[:, run])).amin(0) < 1).float()
     return dark

@@ -48,13 +48,15 @@ class Shapes:
     """P solids, sorted by kind.
 
     Attributes:
-        units: their unit frames. kind: [P] int64, and kinds: [P, NUM_KINDS] with a 1 for each one's own.
+        units: their unit frames; casting: of those alone that throw shadows.
+        kind: [P] int64, and kinds: [P, NUM_KINDS] with a 1 for each one's own.
         center: [P, 3] and reach: [P], a ball around each. half: [P, 3] and extent: [P, 3], along its own axes
             and along the world's. casts: [P] bool.
         side, top, thing: [P] int64. tile, glow: [P].
     """
 
     units: Units
+    casting: Units
     kind: Tensor
     kinds: Tensor
     center: Tensor
@@ -88,15 +90,18 @@ class Shapes:
             half.T[..., None].contiguous(),
             tuple(kinds.sum(0).int().tolist()),
         )
+        casts = torch.tensor([solid.casts for solid in solids], dtype=torch.bool)
+        throwing = casts.nonzero()[:, 0]
         return cls(
             units=units,
+            casting=units.take(throwing, tuple(kinds[throwing].sum(0).int().tolist())),
             kind=kind,
             kinds=kinds,
             center=center,
             reach=half.norm(dim=-1),
             half=half,
             extent=(turn.mT.abs() @ half[..., None])[..., 0],
-            casts=torch.tensor([solid.casts for solid in solids], dtype=torch.bool),
+            casts=casts,
             side=torch.tensor([solid.side for solid in solids], dtype=torch.int64),
             top=torch.tensor([solid.top for solid in solids], dtype=torch.int64),
             tile=torch.tensor([solid.tile for solid in solids]),
