@@ -102,7 +102,8 @@ class Viewing:
     def settle(self) -> None:
         """Wait until what was asked for is drawn."""
         self.page.wait_for_function(
-            f"() => {{ const v = viewerOf({VIEWER}); return !!v && !(v.points.due && v.view.cloud) && !v.view.frame; }}"
+            f"() => {{ const v = viewerOf({VIEWER}); "
+            "return !!v && !(v.points.due && v.view.cloud) && !v.view.frame; }"
         )
 
     def at(self, x: float, y: float) -> tuple[float, float]:
