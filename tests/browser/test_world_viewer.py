@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_path_editor import FILE, MEMORY, PLACE, graph
+from tests.browser.editor_page import FILE, MEMORY, PLACE, graph
 
 VIEWER, CROP = 2, 3
 HOOK = """() => {
@@ -74,9 +74,13 @@ class Viewing:
 
     def open(self, content: dict) -> None:
         self.page.evaluate("async (workflow) => { await app.loadGraphData(workflow); }", content)
-        self.page.evaluate(PLACE, [VIEWER, 1.0])
+        self.place()
         self.page.wait_for_function(f"() => !!viewerOf({VIEWER})?.view.painted", timeout=60_000)
         self.page.wait_for_timeout(100)
+
+    def place(self) -> None:
+        """Bring the viewer into sight, where Nodes 2.0 builds it, and wait until it stands still."""
+        self.page.evaluate(PLACE, [VIEWER, 1.0])
 
     def ask(self, expression: str) -> Any:
         """An expression in which ``v`` is the viewer."""
@@ -98,7 +102,8 @@ class Viewing:
     def settle(self) -> None:
         """Wait until what was asked for is drawn."""
         self.page.wait_for_function(
-            f"() => {{ const v = viewerOf({VIEWER}); return !!v && !v.points.due && !v.view.frame; }}"
+            f"() => {{ const v = viewerOf({VIEWER}); "
+            "return !!v && !(v.points.due && v.view.cloud) && !v.view.frame; }"
         )
 
     def at(self, x: float, y: float) -> tuple[float, float]:
@@ -201,6 +206,7 @@ def test_a_box_is_drawn_adjusted_undone_and_feeds_the_crop(viewing):
     assert wider["size"][1:] == box["size"][1:]
     assert viewing.ask("v.points.selected") >= shown
     viewing.page.keyboard.press("Control+z")
+    viewing.place()
     viewing.page.wait_for_function(
         f"(side) => Math.abs(viewerOf({VIEWER})?.session.activePart?.size[0] - side) < 1e-5",
         arg=box["size"][0],
