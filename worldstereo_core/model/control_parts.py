@@ -7,7 +7,7 @@ convolutions, Zhang et al. 2023, arXiv 2302.05543).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,21 @@ class PartStage:
                 f"{self.name}: got start_percent {self.start_percent:g} and end_percent "
                 f"{self.end_percent:g}, expected 0 <= start_percent <= end_percent <= 1."
             )
+
+
+def part_stages(strengths: Sequence[float], start: float, end: float) -> tuple[PartStage, ...]:
+    """One stage for every part: strengths in the order of ``PART_NAMES``, one share of sampling for all.
+
+    Raises: WorldStereoError if the share is none.
+    """
+    if not 0 <= start <= end <= 1:
+        raise WorldStereoError(
+            f"parts_start and parts_end: got {start:g} and {end:g}, expected 0 <= parts_start <= "
+            "parts_end <= 1."
+        )
+    return tuple(
+        PartStage(name, strength, start, end) for name, strength in zip(PART_NAMES, strengths, strict=True)
+    )
 
 
 def strength_of(stages: Iterable[PartStage], is_active: Iterable[bool]) -> PartStrength:
