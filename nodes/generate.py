@@ -128,6 +128,7 @@ class ApplyControl(io.ComfyNode):
                 part_input("pictures", "follows depth, edges and semantic pictures"),
                 part_input("warped_references", "shows the references carried over by geometry"),
                 part_input("geometry", "sees the memory's surfaces at three scales"),
+                part_input("attention", "looks at reference places of the same surface"),
                 part_percent_input("parts_start", 0.0, "begin"),
                 part_percent_input("parts_end", 1.0, "end"),
             ],
@@ -153,10 +154,11 @@ class ApplyControl(io.ComfyNode):
         pictures: float = 1.0,
         warped_references: float = 1.0,
         geometry: float = 1.0,
+        attention: float = 1.0,
         parts_start: float = 0.0,
         parts_end: float = 1.0,
     ) -> io.NodeOutput:
-        strengths = (modulation, global_vector, pictures, warped_references, geometry)
+        strengths = (modulation, global_vector, pictures, warped_references, geometry, attention)
         patched = apply_control(
             model,
             control,

@@ -67,7 +67,7 @@ INPUTS = {
     "hole_threshold hole_softness memory start_latent edges semantic",
     "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
     "late reference_strength reference_radius modulation global_vector pictures warped_references geometry "
-    "parts_start parts_end",
+    "attention parts_start parts_end",
     "WorldStereo_MakeSigmas": "schedule steps shift start control denoise",
     "WorldStereo_MakeUniPCSampler": "order official_timesteps",
     "WorldStereo_LookEarly": "model positive negative latent vae seed steps size cfg",
