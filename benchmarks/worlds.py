@@ -15,9 +15,8 @@ from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests" / "training" / "worlds"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "training" / "worlds"))
 
 import scalar_rays
 
@@ -107,7 +106,8 @@ def main() -> None:
     lines = [
         f"Frames of {WIDTH} x {HEIGHT} with light, shadows and smoothed edges; {args.worlds} worlds of each "
         f"kind. Processor time of one thread; frames a minute by the clock with {PROCESSES} processes. "
-        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}",
+        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"torch {torch.__version__}",
         "",
         "| kind | make a world, ms | a frame, ms | every ray against every solid, ms | "
         f"frames a minute on {PROCESSES} cores by processor time | by the clock |",
