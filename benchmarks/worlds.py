@@ -13,12 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "training" / "worlds")]
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "training" / "worlds"))
 
 import scalar_rays
-import torch
 
 from worldstereo_core.training.worlds import casting
 from worldstereo_core.training.worlds.make import KINDS, make_world
@@ -104,12 +104,13 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     lines = [
-        f"Frames of {WIDTH} x {HEIGHT} with light, shadows and smoothed edges; {args.worlds} worlds of each kind. "
-        f"Processor time of one thread; frames a minute by the clock with {PROCESSES} processes. "
-        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}",
+        f"Frames of {WIDTH} x {HEIGHT} with light, shadows and smoothed edges; {args.worlds} worlds of each "
+        f"kind. Processor time of one thread; frames a minute by the clock with {PROCESSES} processes. "
+        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"torch {torch.__version__}",
         "",
         "| kind | make a world, ms | a frame, ms | every ray against every solid, ms | "
-        f"{PROCESSES} cores by processor time, frames a minute | by the clock |",
+        f"frames a minute on {PROCESSES} cores by processor time | by the clock |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for kind in KINDS:

@@ -24,6 +24,7 @@ from ..worldstereo_core.memory.memory import GeometricMemory
 from ..worldstereo_core.memory.retrieval import References
 from ..worldstereo_core.model.conditioning import build_condition
 from ..worldstereo_core.model.config import LatentConditionMode
+from ..worldstereo_core.model.part_inputs import add_part_inputs
 from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket, select_keyframes
 from .camera import fewer_frames
 from .images import one_picture, pictures, to_image
@@ -57,6 +58,11 @@ def fewer_renders(render: Tensor, holes: Tensor, frames: int, needed: int) -> tu
         kept = select_keyframes(len(render), needed)
         render, holes = render[kept], holes[kept]
     return render, holes
+
+
+def like_renders(images: Tensor, num_renders: int, needed: int) -> Tensor:
+    """Pictures [T, 3, H, W] sampled down as the renders were, if there is one per render."""
+    return images[select_keyframes(num_renders, needed)] if len(images) == num_renders > needed else images
 
 
 def check_references_fit(references: References | None, frames: int) -> None:
@@ -335,10 +341,23 @@ class EncodeControl(io.ComfyNode):
                 MemorySocket.Input(
                     "memory",
                     optional=True,
-                    tooltip="The memory that was rendered. Only needed for reference_radius on Apply "
-                    "WorldStereo Control: finds which places of clip and references show the same surface.",
+                    tooltip="The memory that was rendered. Needed for reference_radius on Apply WorldStereo "
+                    "Control (finds which places of clip and references show the same surface), and by files "
+                    "with optional parts, which take depth from it.",
                 ),
                 start_latent_input("the first render, where the clip's start picture was put in its place"),
+                io.Image.Input(
+                    "edges",
+                    optional=True,
+                    tooltip="Edges of the clip, white on black, one picture per render at its size. Only for "
+                    "files with the optional part pictures; released files have none.",
+                ),
+                io.Image.Input(
+                    "semantic",
+                    optional=True,
+                    tooltip="A colour per class or object, one picture per render at its size. Only for "
+                    "files with the optional part pictures; released files have none.",
+                ),
             ],
             outputs=[
                 ConditionSocket.Output(
@@ -367,15 +386,24 @@ class EncodeControl(io.ComfyNode):
         hole_softness: float = 0.0,
         memory: GeometricMemory | None = None,
         start_latent: dict[str, Any] | None = None,
+        edges: Tensor | None = None,
+        semantic: Tensor | None = None,
     ) -> io.NodeOutput:
         config = control_module(control).config
         needed = config.control.num_mask_frames(frames)
         check_references_fit(references, frames)
-        shown, hidden = fewer_renders(pictures("render", render), holes.float().cpu(), frames, needed)
-        condition = build_condition(
-            config,
+        holes = holes.float().cpu()
+        shown, hidden = fewer_renders(pictures("render", render), holes, frames, needed)
+        encoder, cameras = (
             ComfyKeyframeVAE(vae, is_tiled=tiled == "on"),
             fewer_frames(trajectory, needed).cameras,
+        )
+        if memory is not None:
+            memory = memory.to(render_device())
+        condition = build_condition(
+            config,
+            encoder,
+            cameras,
             shown,
             hidden,
             references,
@@ -383,6 +411,22 @@ class EncodeControl(io.ComfyNode):
             hole_softness=hole_softness,
             start_latent=one_latent(start_latent),
             progress=node_progress(),
-            memory=None if memory is None else memory.to(render_device()),
+            memory=memory,
+        )
+        more = [
+            None if images is None else like_renders(pictures(name, images), len(render), needed)
+            for name, images in (("edges", edges), ("semantic", semantic))
+        ]
+        condition = add_part_inputs(
+            condition,
+            config,
+            encoder,
+            cameras,
+            hidden,
+            memory,
+            references,
+            edges=more[0],
+            semantic=more[1],
+            progress=node_progress(),
         )
         return io.NodeOutput(condition, trajectory.fps_of(frames))

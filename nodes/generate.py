@@ -12,6 +12,7 @@ from ..worldstereo_core.adapters.comfy.samplers import make_unipc_sampler
 from ..worldstereo_core.adapters.comfy.vae import keyframes_to_batch
 from ..worldstereo_core.checks import WorldStereoError
 from ..worldstereo_core.model.condition import ControlCondition
+from ..worldstereo_core.model.control_parts import part_stages
 from ..worldstereo_core.model.control_session import ControlStrength
 from ..worldstereo_core.schedule import DMDSchedule, UniPCSchedule
 from .io_types import ConditionSocket
@@ -30,6 +31,33 @@ def stage_input(stage: str, which: str) -> io.Float.Input:
         optional=True,
         advanced=True,
         tooltip=f"Multiplies the strength of the {which} third of the control blocks. No unit; 1 = released.",
+    )
+
+
+def part_input(name: str, what: str) -> io.Float.Input:
+    return io.Float.Input(
+        name,
+        default=1.0,
+        min=0.0,
+        max=10.0,
+        step=0.01,
+        optional=True,
+        advanced=True,
+        tooltip=f"Strength of the optional part that {what}. No unit; 1 = as trained, 0 = off. Released "
+        "files have no such part.",
+    )
+
+
+def part_percent_input(name: str, default: float, which: str) -> io.Float.Input:
+    return io.Float.Input(
+        name,
+        default=default,
+        min=0.0,
+        max=1.0,
+        step=0.001,
+        optional=True,
+        advanced=True,
+        tooltip=f"Where the optional parts {which}, as a share of sampling (0 to 1).",
     )
 
 
@@ -95,6 +123,14 @@ class ApplyControl(io.ComfyNode):
                     "and at this many tokens (16 pixels each) around them. -1 = everywhere, as released. "
                     "Needs memory wired into Encode Control.",
                 ),
+                part_input("modulation", "scales the model's activations block by block"),
+                part_input("global_vector", "tells how far the clip goes and how large the scene is"),
+                part_input("pictures", "follows depth, edges and semantic pictures"),
+                part_input("warped_references", "shows the references carried over by geometry"),
+                part_input("geometry", "sees the memory's surfaces at three scales"),
+                part_input("attention", "looks at reference places of the same surface"),
+                part_percent_input("parts_start", 0.0, "begin"),
+                part_percent_input("parts_end", 1.0, "end"),
             ],
             outputs=[io.Model.Output("model", tooltip="The model with control; wire it to the sampler.")],
         )
@@ -113,7 +149,16 @@ class ApplyControl(io.ComfyNode):
         late: float = 1.0,
         reference_strength: float = 1.0,
         reference_radius: int = -1,
+        modulation: float = 1.0,
+        global_vector: float = 1.0,
+        pictures: float = 1.0,
+        warped_references: float = 1.0,
+        geometry: float = 1.0,
+        attention: float = 1.0,
+        parts_start: float = 0.0,
+        parts_end: float = 1.0,
     ) -> io.NodeOutput:
+        strengths = (modulation, global_vector, pictures, warped_references, geometry, attention)
         patched = apply_control(
             model,
             control,
@@ -123,6 +168,7 @@ class ApplyControl(io.ComfyNode):
             end_percent,
             reference_strength=reference_strength,
             reference_radius=reference_radius,
+            parts=part_stages(strengths, parts_start, parts_end),
         )
         return io.NodeOutput(patched)
 

@@ -20,6 +20,7 @@ from tests.adapters.test_diffusers_backbone import (  # noqa: F401
     random,
 )
 from worldstereo_core.adapters.diffusers.backbone import controlled_forward
+from worldstereo_core.memory.token_correspondence import TokenCorrespondences
 from worldstereo_core.model.control_parts import (
     GEOMETRY_CHANNELS,
     GLOBAL_INPUTS,
@@ -41,6 +42,12 @@ def full(condition):  # noqa: F811
         pictures=random(22, 1, PICTURE_CHANNELS, *pixels),
         warped_references=random(23, 1, WARPED_CHANNELS, FRAMES, HEIGHT, COLUMNS),
         geometry=random(24, 1, GEOMETRY_CHANNELS, *pixels),
+        shared_surfaces=TokenCorrespondences(
+            torch.tensor([0, 9]),
+            torch.tensor([3, 1]),
+            FRAMES * (HEIGHT // 2) * (COLUMNS // 2),
+            2 * (HEIGHT // 2) * (COLUMNS // 2),
+        ),
     )
 
 

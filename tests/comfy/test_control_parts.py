@@ -20,7 +20,7 @@ def test_new_parts_change_nothing_to_the_bit(check):
 def test_every_trained_part_acts_and_all_at_0_are_the_released_control(check):
     figures = check("trained_parts")
     assert figures.pop("none") == 0.0
-    assert len(figures) == 5 and min(figures.values()) > 1e-3, figures
+    assert len(figures) == 6 and min(figures.values()) > 1e-3, figures
 
 
 def test_a_part_acts_in_its_own_stage_of_the_sampling(check):

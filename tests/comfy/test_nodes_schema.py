@@ -67,9 +67,10 @@ INPUTS = {
     "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output start_latent",
     "WorldStereo_EncodeKeyframes": "images vae frames tiled",
     "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled "
-    "hole_threshold hole_softness memory start_latent",
+    "hole_threshold hole_softness memory start_latent edges semantic",
     "WorldStereo_ApplyControl": "model control condition strength start_percent end_percent early middle "
-    "late reference_strength reference_radius",
+    "late reference_strength reference_radius modulation global_vector pictures warped_references geometry "
+    "attention parts_start parts_end",
     "WorldStereo_MakeSigmas": "schedule steps shift start control denoise",
     "WorldStereo_MakeUniPCSampler": "order official_timesteps",
     "WorldStereo_LookEarly": "model positive negative latent vae seed steps size cfg",

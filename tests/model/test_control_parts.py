@@ -22,6 +22,7 @@ from tests.model.tiny_session import (
     make_latents,
 )
 from worldstereo_core.checks import CheckpointError, ShapeError, WorldStereoError
+from worldstereo_core.memory.token_correspondence import TokenCorrespondences
 from worldstereo_core.model.attention import attention
 from worldstereo_core.model.checkpoint import checkpoint_from_tensors
 from worldstereo_core.model.condition import ControlCondition
@@ -38,6 +39,7 @@ from worldstereo_core.model.control_parts import (
     strength_of,
 )
 from worldstereo_core.model.control_session import ControlSession, ControlStrength
+from worldstereo_core.model.correspondence_attention import CorrespondenceAttention
 from worldstereo_core.model.world_control import WorldStereoControl
 
 ONE_PART = {
@@ -46,7 +48,11 @@ ONE_PART = {
     "pictures": PartSizes(picture_channels=PICTURE_CHANNELS),
     "warped_references": PartSizes(warped_channels=WARPED_CHANNELS),
     "geometry": PartSizes(geometry_channels=GEOMETRY_CHANNELS),
+    "attention": PartSizes(attention_width=8),
 }
+
+# Main token 0 sees two reference tokens, main token 5 one; the others none.
+PAIRS = TokenCorrespondences(torch.tensor([0, 0, 5]), torch.tensor([1, 7, 3]), GRID.num_tokens, 2 * 6)
 
 
 def full_condition(batch: int = 1, mask_frames: int = FRAMES) -> ControlCondition:
@@ -62,6 +68,7 @@ def full_condition(batch: int = 1, mask_frames: int = FRAMES) -> ControlConditio
         pictures=random(PICTURE_CHANNELS, *pixels),
         warped_references=random(WARPED_CHANNELS, FRAMES, HEIGHT, COLUMNS),
         geometry=random(GEOMETRY_CHANNELS, *pixels),
+        shared_surfaces=PAIRS,
     )
 
 
@@ -113,7 +120,8 @@ def test_a_trained_part_acts_and_is_off_at_strength_0_or_without_its_input(contr
     half = outcome(grown, full_condition(), parts=replace(PartStrength(), **{name: 0.5}))
     assert not torch.equal(half, trained) and not torch.equal(half, plain)
     if name != "modulation":
-        without = replace(full_condition(), **{name: None})
+        missing = "shared_surfaces" if name == "attention" else name
+        without = replace(full_condition(), **{missing: None})
         assert torch.equal(outcome(grown, without), plain)
 
 
@@ -155,6 +163,7 @@ def test_the_first_step_of_training_moves_the_last_layer_alone(name: str):
         "pictures": {"pictures.out.weight", "pictures.out.bias"},
         "warped_references": {"warped_references.weight", "warped_references.bias"},
         "geometry": {"geometry.out.weight", "geometry.out.bias"},
+        "attention": {f"attention.{i}.to_out.weight" for i in range(3)},
     }
     assert moved == last[name]
 
@@ -277,3 +286,32 @@ def test_parts_are_saved_with_the_rest(control: WorldStereoControl, tmp_path: Pa
         load_file(tmp_path / "m.safetensors"), {"controlnet_cfg": {"num_heads": 2}}
     )
     assert loaded.config.parts.names == ("global_vector",)
+
+
+def test_sparse_attention_equals_attention_with_a_dense_mask():
+    torch.manual_seed(0)
+    layer = CorrespondenceAttention(12, 4, torch.nn)
+    layer.to_out.weight.data.normal_()
+    main, reference = torch.randn(2, 9, 12), torch.randn(2, 7, 12)
+    allowed = torch.rand(9, 7, generator=torch.Generator().manual_seed(1)) < 0.4
+    allowed[4] = False
+    target, source = allowed.nonzero().T
+    found = layer(main, reference, target, source)
+    normed = [torch.nn.functional.layer_norm(part, (12,)) for part in (main, reference)]
+    logits = layer.to_q(normed[0]) @ layer.to_k(normed[1]).mT / 2  # the root of 4 channels
+    weights = logits.masked_fill(~allowed, -torch.inf).softmax(-1).nan_to_num(0.0)
+    torch.testing.assert_close(found, layer.to_out(weights @ layer.to_v(normed[1])))
+    assert bool((found[:, 4] == 0).all())
+
+
+def test_only_tokens_with_a_shared_surface_are_changed_by_attention():
+    control = make_control()
+    grown = train_a_little(add_parts(control, ONE_PART["attention"]))
+    main = torch.randn(1, GRID.num_tokens, WIDTH)
+    changed = []
+    with torch.no_grad():
+        for one in (control, grown):
+            session = start(full_condition(), one)
+            changed.append(session.split(0, session.join(0, main)))
+    differs = (changed[0] != changed[1]).any(-1)[0].nonzero()[:, 0]
+    assert differs.tolist() == [0, 5]

@@ -12,6 +12,7 @@ from worldstereo_core.geometry.cameras import Cameras, fov_to_K
 from worldstereo_core.memory.memory import initialise_memory
 from worldstereo_core.model.control_parts import GEOMETRY_CHANNELS, GLOBAL_INPUTS, PICTURE_CHANNELS, PartSizes
 from worldstereo_core.model.part_inputs import (
+    add_part_inputs,
     geometry_maps,
     global_features,
     picture_maps,
@@ -124,6 +125,34 @@ def test_references_are_carried_over_by_geometry():
     assert bool((warped[0, 16] == 1).all())
     aside = warped_latents(GreyVAE(), memory, cameras(shift=40.0)[2:], memory.views, radius=0.1)
     assert bool((aside[0, 16] == 0).all()) and bool((aside[0, 0] == 0.5).all())
+
+
+def test_a_memory_gives_every_part_its_input_and_none_leaves_them_off(caplog: pytest.LogCaptureFixture):
+    from tests.model.tiny_session import make_condition, make_control
+    from worldstereo_core.model.control_parts import add_parts
+
+    condition = make_condition()
+    frames, height, width = condition.hole_mask.shape[2:]
+    camera = Cameras(cameras().w2c[:frames], fov_to_K(1.2, height, width).repeat(frames, 1, 1), height, width)
+    picture = torch.rand(3, height, width, generator=torch.Generator().manual_seed(2))
+    memory = initialise_memory(picture, torch.full((height, width), 2.0), camera.K[0], edge_threshold=0.0)
+    references = memory.retrieve(camera)
+    holes = torch.zeros(frames, height, width)
+    edges = torch.ones(frames, 3, height, width)
+    control = make_control()
+    same = add_part_inputs(condition, control.config, GreyVAE(), camera, holes, memory, references)
+    assert same is condition
+    config = add_parts(control, PartSizes.all()).config
+    full = add_part_inputs(condition, config, GreyVAE(), camera, holes, memory, references, edges=edges)
+    assert full.global_vector.shape == (1, GLOBAL_INPUTS)
+    assert full.geometry.shape == (1, GEOMETRY_CHANNELS, frames, height, width)
+    assert full.warped_references.shape == (1, 17, frames, height // 8, width // 8)
+    assert bool((full.pictures[0, 1] == 1).all()) and float(full.pictures[0, 0].mean()) > 0.3
+    without = add_part_inputs(condition, config, GreyVAE(), camera, holes, None, edges=edges)
+    assert without.geometry is None and without.pictures is not None
+    assert "take their inputs from the memory" in caplog.text
+    with pytest.raises(ShapeError, match="edges"):
+        add_part_inputs(condition, config, GreyVAE(), camera, holes, memory, edges=edges[:1])
 
 
 def test_only_the_parts_of_a_control_are_given_inputs():

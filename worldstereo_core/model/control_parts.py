@@ -7,7 +7,7 @@ convolutions, Zhang et al. 2023, arXiv 2302.05543).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..checks import CheckpointError, WorldStereoError
+from .correspondence_attention import CorrespondenceAttention
 
 if TYPE_CHECKING:
     from .config import ControlSizes
@@ -26,6 +27,7 @@ GLOBAL_INPUTS = 16  # what ``part_inputs.global_features`` makes
 PICTURE_CHANNELS = 5  # depth, edges, and three of a semantic picture
 GEOMETRY_CHANNELS = 7  # what ``part_inputs.geometry_maps`` makes
 WARPED_CHANNELS = 17  # latent and a mask, 1 = seen by a reference
+ATTENTION_WIDTH = 64
 POOLED_CELLS = (
     1,
     8,
@@ -42,6 +44,7 @@ class PartSizes:
         picture_channels: depth, edge and semantic pictures as further input channels.
         warped_channels: latents of reference views carried over by geometry, and where there are any.
         geometry_channels: maps of the rasterised cloud, seen at three scales.
+        attention_width: channels of a head, per block, that looks at reference tokens of the same surface.
     """
 
     modulation: bool = False
@@ -49,10 +52,11 @@ class PartSizes:
     picture_channels: int = 0
     warped_channels: int = 0
     geometry_channels: int = 0
+    attention_width: int = 0
 
     @classmethod
     def all(cls) -> PartSizes:
-        return cls(True, GLOBAL_INPUTS, PICTURE_CHANNELS, WARPED_CHANNELS, GEOMETRY_CHANNELS)
+        return cls(True, GLOBAL_INPUTS, PICTURE_CHANNELS, WARPED_CHANNELS, GEOMETRY_CHANNELS, ATTENTION_WIDTH)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,11 +67,12 @@ class PartSizes:
             self.picture_channels,
             self.warped_channels,
             self.geometry_channels,
+            self.attention_width,
         )
         return tuple(name for name, there in zip(PART_NAMES, present, strict=True) if there)
 
 
-PART_NAMES = ("modulation", "global_vector", "pictures", "warped_references", "geometry")
+PART_NAMES = ("modulation", "global_vector", "pictures", "warped_references", "geometry", "attention")
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class PartStrength:
     pictures: float = 1.0
     warped_references: float = 1.0
     geometry: float = 1.0
+    attention: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,21 @@ class PartStage:
                 f"{self.name}: got start_percent {self.start_percent:g} and end_percent "
                 f"{self.end_percent:g}, expected 0 <= start_percent <= end_percent <= 1."
             )
+
+
+def part_stages(strengths: Sequence[float], start: float, end: float) -> tuple[PartStage, ...]:
+    """One stage for every part: strengths in the order of ``PART_NAMES``, one share of sampling for all.
+
+    Raises: WorldStereoError if the share is none.
+    """
+    if not 0 <= start <= end <= 1:
+        raise WorldStereoError(
+            f"parts_start and parts_end: got {start:g} and {end:g}, expected 0 <= parts_start <= "
+            "parts_end <= 1."
+        )
+    return tuple(
+        PartStage(name, strength, start, end) for name, strength in zip(PART_NAMES, strengths, strict=True)
+    )
 
 
 def strength_of(stages: Iterable[PartStage], is_active: Iterable[bool]) -> PartStrength:
@@ -212,7 +233,7 @@ class ControlParts(nn.Module):
         factory = {"device": device, "dtype": dtype}
         linear, time = operations.Linear, sizes.time_width
         self.modulation = self.global_vector = self.pictures = None
-        self.warped_references = self.geometry = None
+        self.warped_references = self.geometry = self.attention = None
         if parts.modulation:
             self.modulation = nn.ModuleList(
                 [_zero(linear(sizes.width, sizes.output_width, **factory)) for _ in range(sizes.num_blocks)]
@@ -229,6 +250,11 @@ class ControlParts(nn.Module):
             self.warped_references = _token_layer(parts.warped_channels, sizes, operations, **factory)
         if parts.geometry_channels:
             self.geometry = GeometryPart(parts.geometry_channels, sizes, operations, **factory)
+        if parts.attention_width:
+            heads = (sizes.output_width, parts.attention_width, operations)
+            self.attention = nn.ModuleList(
+                [CorrespondenceAttention(*heads, **factory) for _ in range(sizes.num_blocks)]
+            )
 
 
 def part_sizes_from_shapes(state: Mapping[str, Tensor]) -> PartSizes:
@@ -237,7 +263,7 @@ def part_sizes_from_shapes(state: Mapping[str, Tensor]) -> PartSizes:
     Raises: CheckpointError for a tensor that carries a size and has the wrong number of axes.
     """
 
-    def inputs(key: str, num_axes: int) -> int:
+    def inputs(key: str, num_axes: int, axis: int = 1) -> int:
         tensor = state.get(PREFIX + key)
         if tensor is None:
             return 0
@@ -246,7 +272,7 @@ def part_sizes_from_shapes(state: Mapping[str, Tensor]) -> PartSizes:
                 f"control parts: {PREFIX}{key} has shape {list(tensor.shape)}, expected {num_axes} axes. "
                 "The file is damaged; download it again."
             )
-        return tensor.shape[1]
+        return tensor.shape[axis]
 
     return PartSizes(
         modulation=any(key.startswith(PREFIX + "modulation.") for key in state),
@@ -254,6 +280,7 @@ def part_sizes_from_shapes(state: Mapping[str, Tensor]) -> PartSizes:
         picture_channels=inputs("pictures.embedding.pixels.weight", 5),
         warped_channels=inputs("warped_references.weight", 5),
         geometry_channels=inputs("geometry.embedding.pixels.weight", 5),
+        attention_width=inputs("attention.0.to_q.weight", 2, axis=0),
     )
 
 

@@ -164,7 +164,7 @@ class ControlSession:
                 self._reference = reference
         residual = self._residual(index)
         if residual is not None:
-            main = self._modulated(index, main) + residual.to(main.dtype)
+            main = self._looked_up(index, self._modulated(index, main), reference) + residual.to(main.dtype)
         self.probe(f"block{index}.hidden", main)
         return main
 
@@ -218,6 +218,19 @@ class ControlSession:
         scale = parts.modulation[index](self._control.tokens) * factor
         self.probe(f"modulation{index}", scale)
         return main + main * self._repeated(scale).to(main.dtype)
+
+    def _looked_up(self, index: int, main: Tensor, reference: Tensor) -> Tensor:
+        """Main tokens with what they take from reference tokens of the same surface."""
+        parts, pairs = self.control.parts, self.condition.shared_surfaces
+        if parts is None or parts.attention is None or not self.parts.attention:
+            return main
+        if pairs is None or not reference.shape[1] or not len(pairs.target):
+            return main
+        target, source = pairs.target.to(main.device), pairs.reference.to(main.device)
+        added = parts.attention[index](main, reference, target, source)
+        self.probe(f"attention{index}", added)
+        factor = self.strength.for_block(index, self.control.config.control.num_blocks)
+        return main + added * (self.parts.attention * factor)
 
     def _start_control(self) -> _ControlRun:
         branch, batch = self.control.controlnet, self.control_batch

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -14,6 +15,7 @@ from ..checks import ShapeError, check_shape
 from ..geometry.cameras import Cameras, pixel_directions
 from ..geometry.depth import has_depth, lower_median
 from ..memory.memory import GeometricMemory
+from ..memory.retrieval import References
 from ..memory.view import View
 from ..memory.warping import warp_views
 from .condition import ControlCondition
@@ -21,6 +23,8 @@ from .conditioning import GREY, VAE
 from .config import WorldStereoConfig
 from .control_parts import GLOBAL_INPUTS, PICTURE_CHANNELS
 from .latents import PIXELS_PER_CELL
+
+logger = logging.getLogger(__name__)
 
 OBJECT_WINDOW, LOCAL_WINDOW = 1 / 4, 1 / 16  # of the picture's height, for depth relative to its surroundings
 EDGE_STEP = 0.1  # neighbours whose depths differ by more, as a share, span no surface
@@ -240,3 +244,64 @@ def with_part_inputs(
         key_cameras = cameras[:: config.control.mask_kernel]
         changes["warped_references"] = warped_latents(vae, memory, key_cameras, views, radius=radius)
     return replace(condition, **{name: value.to(device) for name, value in changes.items()})
+
+
+def add_part_inputs(
+    condition: ControlCondition,
+    config: WorldStereoConfig,
+    vae: VAE,
+    cameras: Cameras,
+    hole_mask: Tensor,
+    memory: GeometricMemory | None,
+    references: References | None = None,
+    *,
+    edges: Tensor | None = None,
+    semantic: Tensor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ControlCondition:
+    """Give the optional parts of a control what they take, from the memory that was rendered.
+
+    Args:
+        condition: of the clip, as ``conditioning.build_condition`` made it.
+        config: of the WorldStereo file; one without parts gets its condition back as it is.
+        vae: encodes warped references.
+        cameras: one per render; K may refer to another picture size.
+        hole_mask: [M, H, W] of the renders.
+        memory: gives depth; without it only edges and semantic pictures reach their part.
+        references: the clip's, to be warped.
+        edges, semantic: [M, 3, H, W] 0..1, one per render; see ``picture_maps``.
+        progress: called with (frames drawn, frames in all); it may raise to interrupt.
+
+    Raises: ShapeError if pictures differ from the renders in number or size.
+    """
+    if not config.parts.names:
+        return condition
+    for name, given in (("edges", edges), ("semantic", semantic)):
+        if given is not None:
+            hint = "Give one picture per render, at its size."
+            check_shape(name, given, (hole_mask.shape[0], 3, *hole_mask.shape[1:]), hint)
+    cameras = cameras.resized(*hole_mask.shape[1:])
+    lines = None if edges is None else edges.mean(dim=1)
+    if memory is None:
+        logger.warning(
+            "The file has the optional parts %s, which take their inputs from the memory; none is given, so "
+            "they are off. Wire the memory that was rendered into Encode Control.",
+            ", ".join(name for name in config.parts.names if name != "modulation"),
+        )
+        if not config.parts.picture_channels or (edges is None and semantic is None):
+            return condition
+        return replace(
+            condition, pictures=picture_maps(None, lines, semantic).to(condition.render_latents.device)
+        )
+    depth = memory.render(cameras, points_per_pixel=1, progress=progress).depth.to(hole_mask.device)
+    return with_part_inputs(
+        condition,
+        config,
+        cameras,
+        depth,
+        hole_mask,
+        vae=vae,
+        memory=memory,
+        views=() if references is None else references.views,
+        pictures=picture_maps(depth, lines, semantic) if config.parts.picture_channels else None,
+    )

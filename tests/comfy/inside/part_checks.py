@@ -12,6 +12,7 @@ from tiny_graph import FRAMES, HEIGHT, WIDTH, Calls, difference, load, make_cond
 
 from worldstereo_core.adapters.comfy.loader import LoadedWorldStereo, load_worldstereo
 from worldstereo_core.adapters.comfy.patch import apply_control
+from worldstereo_core.memory.token_correspondence import TokenCorrespondences
 from worldstereo_core.model.checkpoint import load_checkpoint
 from worldstereo_core.model.condition import ControlCondition
 from worldstereo_core.model.control_parts import (
@@ -54,6 +55,12 @@ def full_condition() -> ControlCondition:
         pictures=random(1, PICTURE_CHANNELS, *pixels, seed=22),
         warped_references=random(1, WARPED_CHANNELS, FRAMES, HEIGHT, WIDTH, seed=23),
         geometry=random(1, GEOMETRY_CHANNELS, *pixels, seed=24),
+        shared_surfaces=TokenCorrespondences(
+            torch.tensor([0, 9]),
+            torch.tensor([3, 1]),
+            FRAMES * (HEIGHT // 2) * (WIDTH // 2),
+            2 * (HEIGHT // 2) * (WIDTH // 2),
+        ),
     )
 
 

@@ -334,6 +334,7 @@ def test_wrong_wishes_are_refused(call, message):
 def test_a_gpu_draws_what_the_cpu_draws(world, moves):
     tr = moves[0]
     host = render_world(world, tr.w2c, tr.K, HEIGHT, WIDTH)
-    there = render_world(world.to("cuda"), tr.w2c, tr.K, HEIGHT, WIDTH)
+    device = torch.device("cuda")
+    there = render_world(world.to(device), tr.w2c, tr.K, HEIGHT, WIDTH)
     assert float((host.instance != there.instance.cpu()).float().mean()) < 0.01
     assert float((host.image - there.image.cpu()).abs().mean()) < 2e-3
