@@ -12,7 +12,7 @@ from ..model.conditioning import Progress
 from ..model.latents import denormalise_latents, normalise_latents
 from ..model.weight_files import read_weights
 from .picture_vae import PictureVAE, wan_to_picture_state
-from .stages.vae import load_vae
+from .stages.vae import read_picture_state
 
 CHUNK = 32
 
@@ -21,7 +21,7 @@ class PictureCodec:
     """Key frames to normalised latents and back; the same numbers as ``KeyframeVAE`` gives one by one.
 
     Args:
-        vae: the single-picture part of a Wan VAE.
+        vae: the single-picture part of a Wan VAE, its latents with Wan's mean and deviation as in files.
     """
 
     def __init__(self, vae: PictureVAE):
@@ -43,7 +43,7 @@ class PictureCodec:
         if last_norm is None:
             raise CheckpointError(f"clips.vae: {path} is no Wan 2.1 VAE. Choose wan_2.1_vae.safetensors.")
         vae = PictureVAE(last_norm.shape[0])
-        load_vae(vae, str(path))
+        vae.load_state_dict(read_picture_state(vae, str(path)))
         return cls(vae)
 
     def to(self, device: torch.device | str) -> PictureCodec:

@@ -231,6 +231,14 @@ def load_vae(vae: PictureVAE, path: str) -> None:
 
     Raises: CheckpointError if its width differs or it is no Wan 2.1 VAE.
     """
+    vae.load_state_dict(unfold_statistics(read_picture_state(vae, path)))
+
+
+def read_picture_state(vae: PictureVAE, path: str) -> dict[str, Tensor]:
+    """A Wan VAE file's single-picture part in float32, its latents as the file has them.
+
+    Raises: CheckpointError if its width differs from the ``vae``'s or it is no Wan 2.1 VAE.
+    """
     state = wan_to_picture_state(read_weights(path)[0])
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     expected = {name: tuple(tensor.shape) for name, tensor in vae.state_dict().items()}
@@ -243,4 +251,4 @@ def load_vae(vae: PictureVAE, path: str) -> None:
             f"settings.start_from: {path} does not fit a VAE of width {vae.width}: {name} is "
             f"{shapes.get(name, 'missing')}, expected {expected.get(name, 'absent')}. Change settings.width."
         )
-    vae.load_state_dict(unfold_statistics({name: tensor.float() for name, tensor in state.items()}))
+    return {name: tensor.float() for name, tensor in state.items()}
