@@ -26,6 +26,10 @@ def schemas(page_server):
 def template(request: pytest.FixtureRequest, frontend) -> dict[str, Any]:
     """One template as the server offers it, opened (and only read by the tests that follow)."""
     workflow = frontend.server.get(f"/api/workflow_templates/ComfyUI-WorldStereo/{request.param}.json")
+    if frontend.has_run:
+        # Core's 3D viewers reject, without a reason, what they were loading when their workflow is left.
+        frontend.page.evaluate("() => app.graph.clear()")
+        frontend.page.wait_for_timeout(1000)
     frontend.errors.clear()
     frontend.open(workflow)
     return workflow
