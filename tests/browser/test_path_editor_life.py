@@ -71,12 +71,14 @@ def test_the_editor_works_inside_a_subgraph(editing):
         inner,
     )
     find = f"editorOf({inner}, app.canvas.graph)"
-    editing.page.wait_for_function(f"() => !!{find}?.view.painted", timeout=60_000)
-    editing.page.evaluate(f"() => {find}.actions.usePreset('dolly_in')")
-    assert len(editing.waypoints()) == 2
-    editing.frontend.press_run()
-    editing.page.wait_for_function(f"() => {find}.points.status === 'shown'")
-    editing.page.evaluate("() => app.canvas.setGraph(app.rootGraph ?? app.graph)")
+    try:
+        editing.page.wait_for_function(f"() => !!{find}?.view.painted", timeout=60_000)
+        editing.page.evaluate(f"() => {find}.actions.usePreset('dolly_in')")
+        assert len(editing.waypoints()) == 2
+        editing.frontend.press_run()
+        editing.page.wait_for_function(f"() => {find}?.points.status === 'shown'")
+    finally:
+        editing.page.evaluate("() => app.canvas.setGraph(app.rootGraph ?? app.graph)")
 
 
 @pytest.mark.parametrize(
