@@ -8,12 +8,15 @@ With --drift N, clips are also generated one after the other in a growing memory
 depth is exact); the last of the N moves comes back to the first camera.
 
 Run: python benchmarks/world_quality.py --model FOLDER [--worldstereo FILE] [--worlds 12] [--drift 6]
-    [--output benchmarks/results/world_quality.md]
+    [--output FILE.md] [--figure FILE.jpg] [--record benchmarks/results/world_quality.json --name "4 steps"]
+
+scripts/quality_report.py makes README's table of the recorded runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import platform
 import statistics
@@ -24,6 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -32,6 +36,7 @@ from worldstereo_core.adapters.diffusers.loader import LoadedWorldStereo, load_w
 from worldstereo_core.adapters.diffusers.pipeline import generate_clip
 from worldstereo_core.adapters.diffusers.vae import KeyframeVAE
 from worldstereo_core.commands.clips import first_frame
+from worldstereo_core.commands.contact_sheet import Row, contact_sheet
 from worldstereo_core.commands.generate_run import Embeddings, read_embeddings
 from worldstereo_core.commands.model_folder import find_backbone, find_model
 from worldstereo_core.geometry.cameras import Cameras
@@ -66,6 +71,7 @@ COLUMNS = (
     ("seconds per clip", "seconds"),
 )
 NO_ERRORS = GeometryErrors(share=0.0)
+SHOWN_WORLDS, SHOWN_FRAMES = 3, (2, 5, 8)  # of the figure: a world of each kind
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,9 @@ def main() -> None:
     parser.add_argument("--drift", type=int, default=0, metavar="CLIPS", help="also drift over so many clips")
     parser.add_argument("--drift-worlds", type=int, default=3, help="worlds for that (3)")
     parser.add_argument("--output", type=Path, help="Markdown file for the table")
+    parser.add_argument("--figure", type=Path, help="picture file: truth, render and clips of three worlds")
+    parser.add_argument("--record", type=Path, help="JSON file that the figures of this run are added to")
+    parser.add_argument("--name", help="of the run in that file; a run of the same name is replaced")
     args = parser.parse_args()
 
     files = find_model(args.model, worldstereo=args.worldstereo)
@@ -215,6 +224,7 @@ def main() -> None:
 
     results: dict[str, dict[str, list[float]]] = {}
     shares: list[float] = []
+    shown: dict[str, list[Tensor]] = {}
     for number in range(args.worlds):
         scene = worlds.scene((number + 1) * worlds.clips_per_world - 1)
         shares.append(float(scene.seen_before()[1:].float().mean()))
@@ -225,6 +235,12 @@ def main() -> None:
             frames = studio.generate(signal, scene.memory, scene.cameras, scene.frames[0], number)
             seconds = time.perf_counter() - before
             record(results, signal, {**measure(frames, scene), "seconds": seconds})
+            if number < SHOWN_WORLDS:
+                shown.setdefault(signal, []).append(frames)
+        if number < SHOWN_WORLDS:
+            shown.setdefault("truth", []).append(scene.frames)
+            render = scene.memory.render(scene.cameras, radius=studio.radius)
+            shown.setdefault("render", []).append(render.image)
         print(f"world {number + 1} of {args.worlds} ({scene.kind}), {shares[-1]:.0%} revisited", flush=True)
         print(table(results), flush=True)
     drifts: dict[str, list[list[float]]] = {}
@@ -258,6 +274,45 @@ def main() -> None:
     if args.output is not None:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(text)
+    if args.figure is not None:
+        figure(shown, steps_of(schedule), args.figure)
+    if args.record is not None:
+        runs = json.loads(args.record.read_text()) if args.record.is_file() else {}
+        runs[args.name or args.model.name] = {
+            "steps": steps_of(schedule),
+            "variant": config.variant,
+            "worlds": args.worlds,
+            "frames": config.num_keyframes,
+            "size": args.size,
+            "revisited_share": round(statistics.fmean(shares), 4),
+            "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, "
+            f"torch {torch.__version__}",
+            "rows": {
+                row: {key: _rounded(values) for key, values in kept.items()} for row, kept in results.items()
+            },
+            "drift": {row: [_rounded(values) for values in kept] for row, kept in drifts.items()},
+        }
+        args.record.write_text(json.dumps(runs, indent=1) + "\n")
+
+
+def _rounded(values: list[float]) -> list[float | None]:
+    return [round(value, 4) if math.isfinite(value) else None for value in values]
+
+
+def figure(shown: dict[str, list[Tensor]], steps: str, path: Path) -> None:
+    """Frames of the first worlds, a row each of: truth, render of the memory, what every signal gives."""
+    titles = {"truth": ("the world", "never learnt from"), "render": ("memory", "points of earlier views")}
+    titles |= {signal: (name, steps) for signal, name in SIGNALS.items()}
+    frames = list(SHOWN_FRAMES)
+    rows = [
+        Row(*titles[kind], torch.cat([clip[frames] for clip in shown[kind]]))
+        for kind in titles
+        if kind in shown
+    ]
+    sheet = contact_sheet("Held-out worlds: what each control signal is worth", rows, thumbnail_width=144)
+    pixels = (sheet * 255).round().byte().permute(1, 2, 0).numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, quality=90)
 
 
 def steps_of(schedule: Schedule) -> str:
