@@ -148,7 +148,8 @@ class WidgetHost {
     this.isBuilding = true;
     try {
       const module = await loadBundle();
-      if (!this.node.graph || this.view) return;
+      // Gone while the bundle was fetched: it is built anew when it comes back.
+      if (!this.node.graph || !this.element.isConnected || this.view) return;
       this.output ??= app.nodeOutputs?.[locatorOf(this.node)];
       this.view = module[WIDGETS[this.type].create](this.#offer());
       alive.add(this.view);
@@ -222,7 +223,9 @@ app.registerExtension({
         },
       ]),
     ),
-  afterConfigureGraph: sweep,
+  afterConfigureGraph() {
+    for (const delay of CLAIMS) setTimeout(sweep, delay); // the old elements leave when the page is next drawn
+  },
   // Called for a workflow that is opened again, and after undo: `onExecuted` is not.
   onNodeOutputsUpdated(outputs) {
     for (const [locator, output] of Object.entries(outputs ?? {}))
