@@ -162,7 +162,11 @@ var WidgetHost = class {
     });
     this.widget.worldstereoHost = this;
     this.size = { minWidth, minHeight };
-    this.watching = new ResizeObserver(() => this.element.isConnected ? this.build() : this.#takenOff());
+    this.watching = new ResizeObserver(() => {
+      if (!this.element.isConnected) this.#takenOff();
+      else if (this.#isOfHiddenGraph()) this.dispose();
+      else this.build();
+    });
     this.watching.observe(this.element);
     this.#followNode();
     for (const delay of CLAIMS) setTimeout(() => this.#claimPlace(), delay);
@@ -185,6 +189,9 @@ var WidgetHost = class {
       onWidgetChanged?.apply(node, given);
       this.view?.nodeChanged?.();
     };
+  }
+  #isOfHiddenGraph() {
+    return this.element.clientWidth === 0 && this.node.graph !== app3.canvas?.graph;
   }
   #takenOff() {
     leftBehind.delete(this);
