@@ -122,7 +122,7 @@ function sweep() {
   for (const host of built) if (!host.element.isConnected) host.dispose();
 }
 var bundle;
-var BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${"2d1357ff200c"}`, import.meta.url).href;
+var BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${"65736710d332"}`, import.meta.url).href;
 var loadBundle = () => bundle ??= import(BUNDLE_URL);
 function stateOf(key) {
   const state = states.get(key) ?? {};
