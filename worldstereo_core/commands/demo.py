@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .outcome import CannotRun
-
 DESCRIPTION = """\
 Draw a world with exact depth that no model was trained on, and run everything that a real job runs, with the
 small model in weights/small: memory from one picture, a camera move, point renders, references, the clip, its
@@ -40,7 +38,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         type=int,
         default=WORLD,
         metavar="SEED",
-        help=f"which world: seed % 3 = 0 room, 1 street, 2 landscape; from 1000000 on none was trained on "
+        help=f"which world: seed %% 3 = 0 room, 1 street, 2 landscape; from 1000000 on none was trained on "
         f"({WORLD})",
     )
     parser.add_argument("--clips", type=int, default=3, help="moves through it (3)")
@@ -53,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
         return run_demo_on_comfyui(args.output or Path("outputs/demo_comfy"))
     from .demo_run import run_demo
+    from .outcome import CannotRun
 
     for option, value, least in (("--world", args.world, 0), ("--clips", args.clips, 1)):
         if value < least:
