@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .outcome import CannotRun
-
 DESCRIPTION = """\
 Draw a world with exact depth that no model was trained on, and run everything that a real job runs, with the
 small model in weights/small: memory from one picture, a camera move, point renders, references, the clip, its
@@ -16,8 +14,9 @@ minute on 2 CPU cores.
 Writes clip_01.mp4, ..., contact_sheet.png (beside every clip what the world really looks like), world.ply,
 report.json, and the first picture as scene/image.png, scene/depth.npz and scene/camera.json, ready for the
 render command."""
-# Never learnt from: training takes seeds below 1,000,000.
-WORLD = 1_000_002
+# Never learnt from: training takes seeds below 1,000,000. Most of what its moves see is known by then; a model so
+# small makes up little that one would recognise.
+WORLD = 1_000_026
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -40,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         type=int,
         default=WORLD,
         metavar="SEED",
-        help=f"which world: seed % 3 = 0 room, 1 street, 2 landscape; from 1000000 on none was trained on "
+        help=f"which world: seed %% 3 = 0 room, 1 street, 2 landscape; from 1000000 on none was trained on "
         f"({WORLD})",
     )
     parser.add_argument("--clips", type=int, default=3, help="moves through it (3)")
@@ -53,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
         return run_demo_on_comfyui(args.output or Path("outputs/demo_comfy"))
     from .demo_run import run_demo
+    from .outcome import CannotRun
 
     for option, value, least in (("--world", args.world, 0), ("--clips", args.clips, 1)):
         if value < least:
