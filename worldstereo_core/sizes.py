@@ -49,6 +49,12 @@ def check_multiple_of_16(name: str, height: int, width: int) -> None:
         )
 
 
+def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """(height, width) times a scale, each side the nearest multiple of 16, at least one."""
+    rows, columns = (max(1, round(side * scale / SIZE_MULTIPLE)) for side in (height, width))
+    return rows * SIZE_MULTIPLE, columns * SIZE_MULTIPLE
+
+
 def scaled_sizes(height: int, width: int, scales: Sequence[float]) -> list[tuple[int, int]]:
     """Sizes (height, width) that a clip is made at one after the other, each guided by the one before.
 
@@ -60,13 +66,7 @@ def scaled_sizes(height: int, width: int, scales: Sequence[float]) -> list[tuple
     """
     check_scales(scales)
     check_multiple_of_16("size", height, width)
-    sizes = [
-        (
-            max(1, round(height * scale / SIZE_MULTIPLE)) * SIZE_MULTIPLE,
-            max(1, round(width * scale / SIZE_MULTIPLE)) * SIZE_MULTIPLE,
-        )
-        for scale in scales
-    ]
+    sizes = [scaled_size(height, width, scale) for scale in scales]
     for (smaller, larger), scale in zip(pairwise(sizes), scales, strict=False):
         if smaller == larger:
             raise WorldStereoError(
