@@ -40,6 +40,41 @@ class Hit:
     sky: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Rays:
+    """N rays of F cameras, one camera's after the other's.
+
+    Attributes:
+        origin: [3, F]. direction: [3, N]; neighbours should be close to one another.
+        lengths: how many rays each camera has.
+    """
+
+    origin: Tensor
+    direction: Tensor
+    lengths: tuple[int, ...]
+
+    def of_each(self, values: Tensor) -> Tensor:
+        """What belongs to cameras, [..., F], for every ray, [..., N]."""
+        if len(self.lengths) == 1:
+            return values
+        return torch.cat(
+            [
+                values[..., number, None].expand(*values.shape[:-1], length)
+                for number, length in enumerate(self.lengths)
+            ],
+            -1,
+        )
+
+    def by_camera(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """For each camera that has rays their run, the origin [3, 1] and the directions [3, n]."""
+        begin = 0
+        for number, length in enumerate(self.lengths):
+            run = slice(begin, begin + length)
+            if length:
+                yield run, self.origin[:, number : number + 1], self.direction[:, run]
+            begin += length
+
+
 def _bundles(rays: Tensor) -> int:
     """How many bundles N rays [3, N] make."""
     return -(-rays.shape[1] // BUNDLE)
@@ -87,33 +122,40 @@ def _balls(points: Tensor) -> tuple[Tensor, Tensor]:
     return (low + high) / 2, (high - low).square().sum(1).sqrt() / 2
 
 
-def cast(world: World, origin: Tensor, direction: Tensor) -> Hit:
-    """Follow rays from one origin [3, 1] along [3, N]; neighbours should be close to one another."""
-    shell_time = world.shell.enter(origin, direction)
-    time, index = _first_solid(world.shapes, origin, direction)
+def cast(world: World, rays: Rays) -> Hit:
+    """Follow rays to what they meet first."""
+    shell_time = torch.cat(
+        [world.shell.enter(origin, direction) for _, origin, direction in rays.by_camera()]
+    )
+    time, index = _first_solid(world.shapes, rays)
     on_solid = time < shell_time
     time = torch.minimum(time, shell_time)
-    points = origin + direction * time.clamp(max=1e4)
+    points = rays.of_each(rays.origin) + rays.direction * time.clamp(max=1e4)
     surface, glow = world.shell.surface(points), torch.zeros_like(time)
-    rays = on_solid.nonzero()[:, 0]
-    if len(rays):
-        index = index[rays]
-        surface = _over(surface, rays, world.shapes, index, points[:, rays])
-        glow[rays] = world.shapes.glow.index_select(0, index)
+    met = on_solid.nonzero()[:, 0]
+    if len(met):
+        index = index[met]
+        surface = _over(surface, met, world.shapes, index, points[:, met])
+        glow[met] = world.shapes.glow.index_select(0, index)
     return Hit(time, points, surface, glow, time >= FAR)
 
 
-def _first_solid(shapes: Shapes, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def _first_solid(shapes: Shapes, rays: Rays) -> tuple[Tensor, Tensor]:
     """Parameter [N] of the nearest solid, FAR if there is none, and its number."""
-    time = torch.full_like(direction[0], FAR)
+    time = torch.full_like(rays.direction[0], FAR)
     number = torch.zeros_like(time, dtype=torch.int64)
-    if len(shapes) and direction.shape[1]:
+    if not len(shapes):
+        return time, number
+    for camera, origin, direction in rays.by_camera():
+        times, numbers_of = time[camera], number[camera]
         for run, units, numbers in _groups(
-            shapes, direction, lambda rays: shapes.in_cones(origin[:, 0], *_cones(rays))
+            shapes,
+            direction,
+            lambda bundles, origin=origin: shapes.in_cones(origin[:, 0], *_cones(bundles)),
         ):
             near = units.enter(units.into_unit(origin), units.turned(direction[:, run]))
-            time[run], index = nearest(near)
-            number[run] = index if numbers is None else numbers[index]
+            times[run], index = nearest(near)
+            numbers_of[run] = index if numbers is None else numbers[index]
     return time, number
 
 
