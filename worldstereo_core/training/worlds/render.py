@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ...checks import check_shape
 from ...geometry.cameras import pixel_grid
-from .casting import Hit, Rays, cast, openness, shadow
+from .casting import Hit, cast, openness, shadow
+from .rays import Rays
 from .world import Light, World
 
-TILE_SIDE = 32
+TILE_SIDE = 16
 # Of several small frames: what torch spends on a call by itself is shared, and the maps stay in the cache.
 RAYS_AT_ONCE = 24_576
 EDGE_CONTRAST = 0.12
