@@ -101,7 +101,7 @@ def _draw(kind: str, worlds: int) -> tuple[int, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--worlds", type=int, default=4)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()

@@ -213,10 +213,11 @@ def test_the_nearest_solid_is_found_with_its_number():
 
 
 def test_each_cameras_rays_fill_bundles_of_their_own_and_come_back_in_order():
-    rays = torch.arange(3.0 * 200).view(3, 200)
-    bundles = Bundles.of(rays, (150, 0, 50))
+    first = BUNDLE + 3
+    rays = torch.arange(3.0 * (first + 5)).view(3, -1)
+    bundles = Bundles.of(rays, (first, 0, 5))
     assert bundles.camera.tolist() == [0, 0, 2]
-    assert bundles.vectors[1, 0, -1] == 149 and bundles.vectors[2, 0, 0] == 150
+    assert bundles.vectors[1, 0, -1] == first - 1 and bundles.vectors[2, 0, 0] == first
     assert torch.equal(bundles.unbundled(bundles.vectors[:, 1]), rays[1])
 
 

@@ -1,6 +1,6 @@
 """Rays and points in bundles of neighbours, and which solids each bundle can meet.
 
-Most solids lie outside the narrow cone or the small box of a hundred neighbours. The pairs of bundles and
+Most solids lie outside the narrow cone or the small box of a few dozen neighbours. The pairs of bundles and
 solids that remain, of all bundles and all kinds of solids, are computed in a few large steps.
 """
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from .shapes import MAX_SHAPES, Shapes
 from .units import FAR, Units
 
-BUNDLE = 128  # neighbours
-BUNDLES_AT_ONCE = 64  # so that their pairs stay in the cache
+BUNDLE = 64  # neighbours
+BUNDLES_AT_ONCE = 192  # so that their pairs stay in the cache
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from .casting import Hit, cast, openness, shadow
 from .rays import Rays
 from .world import Light, World
 
-TILE_SIDE = 16
-# Of several small frames: what torch spends on a call by itself is shared, and the maps stay in the cache.
-RAYS_AT_ONCE = 24_576
+TILE_SIDE = 8
+# Of several small frames together: what torch spends on a call by itself is shared among them.
+RAYS_AT_ONCE = 55_296
 EDGE_CONTRAST = 0.12
 # Two more places inside a pixel for those on edges, on both sides of its centre.
 EDGE_SAMPLES = ((-0.28, -0.17), (0.28, 0.17))
