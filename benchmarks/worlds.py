@@ -20,10 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "training
 
 import scalar_rays
 
-from worldstereo_core.training.worlds import casting
 from worldstereo_core.training.worlds.make import KINDS, make_world
 from worldstereo_core.training.worlds.render import render_world
-from worldstereo_core.training.worlds.shapes import Solid
+from worldstereo_core.training.worlds.shapes import Shapes, Solid
 from worldstereo_core.training.worlds.trajectories import world_trajectories
 
 HEIGHT, WIDTH, CLIPS, FRAMES = 64, 96, 2, 9
@@ -50,16 +49,20 @@ def milliseconds(made: list) -> float:
     return 1e3 * (time.process_time() - start) / count
 
 
-def everything(shapes, rays, inside, *, casting=False):
-    yield slice(0, rays.shape[1]), shapes.casting if casting else shapes.units, None
+def everything(shapes: Shapes, apex: torch.Tensor, *areas: torch.Tensor) -> torch.Tensor:
+    return torch.ones(len(areas[0]), len(shapes), dtype=torch.bool)
 
 
 def plain_milliseconds(worlds: list) -> float:
-    bundled, casting._groups = casting._groups, everything
+    names = ("in_cones", "in_beams", "near_boxes")
+    bundled = {name: getattr(Shapes, name) for name in names}
+    for name in names:
+        setattr(Shapes, name, everything)
     try:
         return milliseconds(worlds)
     finally:
-        casting._groups = bundled
+        for name, method in bundled.items():
+            setattr(Shapes, name, method)
 
 
 def scalar_seconds(rays: int = 20) -> float:
@@ -98,7 +101,7 @@ def _draw(kind: str, worlds: int) -> tuple[int, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--worlds", type=int, default=4)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()

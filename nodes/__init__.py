@@ -8,7 +8,7 @@ from .camera_path import BuildPath, SamplePath
 from .camera_waypoints import AddWaypoint, DrawPath, TakeCamera
 from .clips import ListTrajectories, SaveClip
 from .colours import AnchorColours
-from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, EncodeKeyframes, FitImage
+from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, FitImage
 from .controls import CarryMask, DrawCoverage, PickView, RenderControls
 from .correspondence import ExportCorrespondences, MatchViews, WarpViews
 from .early_look import LookEarly
@@ -25,6 +25,7 @@ from .memory_pair import CompareMemories, MergeMemories
 from .panorama import CreatePanoramaMemory, CropPanorama
 from .path_editor import EditPath
 from .render import RenderMemory, RetrieveReferences
+from .starts import EncodeKeyframes, EnlargeClip
 from .update import UpdateMemory
 from .world import BranchWorld, CleanWorld, DecideClip, LoadClip, OpenWorld
 from .world_viewer import ViewMemory
@@ -79,6 +80,7 @@ NODES = (
     MakeSigmas,
     MakeUniPCSampler,
     LookEarly,
+    EnlargeClip,
     SplitKeyframes,
     ExportPointCloud,
     ExportWorld,

@@ -15,7 +15,6 @@ from ..worldstereo_core.adapters.comfy.vae import (
     ComfyKeyframeVAE,
     empty_keyframes,
     first_frame_conditioning,
-    keyframes_to_start_from,
 )
 from ..worldstereo_core.checks import ShapeError
 from ..worldstereo_core.geometry.pictures import Fit, fit_pictures
@@ -25,7 +24,7 @@ from ..worldstereo_core.memory.retrieval import References
 from ..worldstereo_core.model.conditioning import build_condition
 from ..worldstereo_core.model.config import LatentConditionMode
 from ..worldstereo_core.model.part_inputs import add_part_inputs
-from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket, select_keyframes
+from ..worldstereo_core.sizes import RESOLUTION_BUCKETS, nearest_bucket, scaled_size, select_keyframes
 from .camera import fewer_frames
 from .images import one_picture, pictures, to_image
 from .io_types import ConditionSocket, MemorySocket, ReferencesSocket, TrajectorySocket
@@ -103,6 +102,17 @@ class FitImage(io.ComfyNode):
                     tooltip="crop keeps proportions and cuts what is over, evenly. stretch keeps "
                     "everything and distorts a little, as the released code does.",
                 ),
+                io.Float.Input(
+                    "scale",
+                    default=1.0,
+                    min=0.25,
+                    max=4.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Times that size, to the nearest 16 pixels. Above 1 is larger than the models "
+                    "were trained at: make the clip at 1 first (Enlarge Clip to Sample On).",
+                ),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The picture at the chosen size."),
@@ -112,12 +122,15 @@ class FitImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: Tensor, resolution: str = "auto", fit: Fit = "crop") -> io.NodeOutput:
+    def execute(
+        cls, image: Tensor, resolution: str = "auto", fit: Fit = "crop", scale: float = 1.0
+    ) -> io.NodeOutput:
         batch = pictures("image", image)
         if resolution == "auto":
             height, width = nearest_bucket(batch.shape[2], batch.shape[3])
         else:
             width, height = (int(side) for side in resolution.split("x"))
+        height, width = scaled_size(height, width, scale)
         return io.NodeOutput(to_image(fit_pictures(batch, height, width, fit)), width, height)
 
 
@@ -226,52 +239,6 @@ class EncodeFirstFrame(io.ComfyNode):
             node_helpers.conditioning_set_values(negative, values),
             {"samples": empty_keyframes(frames, picture.shape[1], picture.shape[2])},
         )
-
-
-class EncodeKeyframes(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="WorldStereo_EncodeKeyframes",
-            display_name="Images to Key Frame Latent",
-            category="WorldStereo/generate",
-            description=(
-                "Makes a clip to start sampling from: the render, an earlier clip, or one picture for all "
-                "frames. Wire it to the sampler in place of the empty latent, and lower denoise on "
-                "WorldStereo Sigmas. Every picture is encoded alone, unlike in VAE Encode."
-            ),
-            search_aliases=["vae encode", "img2img", "vid2vid", "denoise", "start latent", "key frames"],
-            inputs=[
-                io.Image.Input(
-                    "images",
-                    tooltip="Pictures of the clip, sides in multiples of 16 pixels. One picture is used for "
-                    "every frame; more than needed are sampled down evenly.",
-                ),
-                io.Vae.Input("vae", tooltip="Wan 2.1 VAE (wan_2.1_vae)."),
-                io.Int.Input(
-                    "frames",
-                    default=21,
-                    min=2,
-                    max=1024,
-                    tooltip="Key frames of the clip, as in WorldStereo Image to Key Frames.",
-                ),
-                io.Combo.Input(
-                    "tiled",
-                    options=["auto", "on", "off"],
-                    default="auto",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Encode pictures in tiles: less memory, slower. auto: only when memory runs out.",
-                ),
-            ],
-            outputs=[io.Latent.Output("latent", tooltip="The clip, one latent frame per key frame.")],
-        )
-
-    @classmethod
-    def execute(cls, images: Tensor, vae: Any, frames: int = 21, tiled: str = "auto") -> io.NodeOutput:
-        keyframe_vae = ComfyKeyframeVAE(vae, is_tiled=tiled == "on")
-        samples = keyframes_to_start_from(keyframe_vae, pictures("images", images), frames, node_progress())
-        return io.NodeOutput({"samples": samples})
 
 
 class EncodeControl(io.ComfyNode):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..worldstereo_core.checks import ShapeError, WorldStereoError
 from ..worldstereo_core.geometry.pictures import depth_to_linear, fade_uncertain, paste_first_frame
 from ..worldstereo_core.geometry.render import RenderedFrames, render_points
 from ..worldstereo_core.geometry.trajectory import Trajectory
@@ -18,6 +19,28 @@ from .images import animated_preview, one_picture, to_image
 from .io_types import MemorySocket, ReferencesSocket, TrajectorySocket
 from .places import radius_input
 from .progress import node_progress, render_device
+
+OF_TRAJECTORY, OF_FIRST_FRAME = "trajectory", "first frame"
+
+
+def at_size_of(trajectory: Trajectory, picture: Tensor | None) -> Trajectory:
+    """The trajectory for pictures of the first frame's size.
+
+    Raises: WorldStereoError without one, ShapeError if its proportions are others.
+    """
+    if picture is None:
+        raise WorldStereoError(
+            "first_frame: nothing is connected, but size says first frame. Connect the clip's start picture, "
+            "or set size to trajectory."
+        )
+    height, width = one_picture("first_frame", picture).shape[-2:]
+    # Sides are rounded to 16 pixels at both sizes.
+    if abs(height * trajectory.width - width * trajectory.height) > 16 * (trajectory.width + width):
+        raise ShapeError(
+            f"first_frame: it is {height}x{width} (height x width), the trajectory {trajectory.height}x"
+            f"{trajectory.width}, other proportions. Fit both pictures with one resolution."
+        )
+    return trajectory.resized(height, width)
 
 
 def drawn_memory(memory: GeometricMemory) -> GeometricMemory:
@@ -119,6 +142,15 @@ class RenderMemory(io.ComfyNode):
                     tooltip="Width of the transition from certain to hole, in confidence (0 to 1). 0 cuts "
                     "hard. Released models take 0.5 and more as a hole; see Encode Control.",
                 ),
+                io.Combo.Input(
+                    "size",
+                    options=[OF_TRAJECTORY, OF_FIRST_FRAME],
+                    default=OF_TRAJECTORY,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Whose size the pictures have. first frame: for a clip at another size of the "
+                    "same proportions, as in making it small first.",
+                ),
             ],
             outputs=[
                 io.Image.Output("render", tooltip="One picture per camera; holes are mid-grey (0.5)."),
@@ -147,7 +179,10 @@ class RenderMemory(io.ComfyNode):
         first_frame: Tensor | None = None,
         uncertain_below: float = 0.0,
         uncertain_softness: float = 0.0,
+        size: str = OF_TRAJECTORY,
     ) -> io.NodeOutput:
+        if size == OF_FIRST_FRAME:
+            trajectory = at_size_of(trajectory, first_frame)
         rendered = render_clip(
             memory,
             trajectory,

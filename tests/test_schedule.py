@@ -13,6 +13,7 @@ from worldstereo_core.schedule import (
     UniPCSchedule,
     add_noise,
     euler_step,
+    first_step,
     shift_sigmas,
 )
 
@@ -113,3 +114,23 @@ def test_half_denoise_spreads_the_steps_over_the_last_half_of_the_way():
 def test_a_denoise_that_is_no_share_is_refused(denoise: float):
     with pytest.raises(WorldStereoError, match="denoise: got"):
         DMDSchedule(denoise=denoise)
+
+
+@pytest.mark.parametrize(
+    ("level", "step"), [(1.0, 0), (0.94, 1), (0.9375, 1), (0.833, 2), (0.8, 3), (0.63, 3), (0.0, 4)]
+)
+def test_sampling_from_a_clip_begins_with_the_first_step_at_or_below_its_noise(level: float, step: int):
+    # 1, 0.9375, 0.8333, 0.625, 0
+    assert first_step(DMDSchedule().sigmas(), level) == step
+
+
+def test_from_pure_noise_the_whole_flow_schedule_is_made_although_it_begins_below_1():
+    sigmas = UniPCSchedule(num_steps=5).sigmas()
+    assert float(sigmas[0]) < 1 and first_step(sigmas, 1.0) == 0
+
+
+def test_a_noise_level_below_all_steps_is_refused():
+    with pytest.raises(WorldStereoError, match=r"start level: got 0\.5, .*4 steps begins at 0\.625\. Set at"):
+        first_step(DMDSchedule().sigmas(), 0.5)
+    with pytest.raises(WorldStereoError, match=r"start level: got 1\.1"):
+        first_step(DMDSchedule().sigmas(), 1.1)

@@ -11,6 +11,7 @@ from worldstereo_core.sizes import (
     latent_frames,
     nearest_bucket,
     sample_align_frames,
+    scaled_sizes,
     select_keyframes,
 )
 
@@ -74,3 +75,22 @@ def test_keeping_more_frames_than_there_are_is_refused(num_frames: int, count: i
 
 def test_the_video_vae_makes_21_latents_of_81_frames():
     assert [latent_frames(count) for count in (1, 4, 5, 81)] == [1, 1, 2, 21]
+
+
+def test_scales_give_sizes_in_multiples_of_16_that_rise_to_the_whole():
+    assert scaled_sizes(512, 720, (1.0,)) == [(512, 720)]
+    # 360 columns are 22.5 times 16; Python rounds to the even 22.
+    assert scaled_sizes(512, 720, (0.25, 0.5, 1.0)) == [(128, 176), (256, 352), (512, 720)]
+
+
+@pytest.mark.parametrize("scales", [(), (0.5,), (1.0, 0.5), (0.5, 0.5, 1.0), (0.0, 1.0), (0.5, 1.0, 2.0)])
+def test_scales_that_do_not_rise_to_1_are_refused(scales: tuple[float, ...]):
+    with pytest.raises(WorldStereoError, match=r"scales: got .*rise to 1"):
+        scaled_sizes(480, 768, scales)
+
+
+def test_two_scales_of_one_size_are_refused():
+    with pytest.raises(
+        WorldStereoError, match=r"scales: 0\.95 of 64x96 .* is 64x96, the size that comes next"
+    ):
+        scaled_sizes(64, 96, (0.5, 0.95, 1.0))

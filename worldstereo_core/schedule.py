@@ -14,6 +14,7 @@ from torch import Tensor
 from .checks import WorldStereoError
 
 NUM_TRAIN_TIMESTEPS = 1000
+LEVEL_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,38 @@ def check_denoise(denoise: float) -> None:
         raise WorldStereoError(
             f"denoise: got {denoise:g}, expected 0 (nothing is changed) to 1 (from pure noise)."
         )
+
+
+def first_step(sigmas: Tensor, start_level: float) -> int:
+    """The step that sampling from a given clip begins with: the first at or below a noise level.
+
+    Args:
+        sigmas: [n + 1] descending noise levels of a schedule, the last 0.
+        start_level: share of noise that the clip is mixed with, 0..1. 1 is the whole schedule, from pure
+            noise also where its first level is just below 1; 0 none of it.
+
+    Returns:
+        0..n; the mixture has exactly the level ``sigmas[step]``, which the model was made for.
+
+    Raises: WorldStereoError if the level is above 0 and below all steps.
+    """
+    if not 0 <= start_level <= 1:
+        raise WorldStereoError(
+            f"start level: got {start_level:g}, expected 0 (the given clip is kept) to 1 (from pure noise)."
+        )
+    levels = [float(sigma) for sigma in sigmas[:-1]]
+    if start_level == 0:
+        return len(levels)
+    for step, level in enumerate(levels):
+        # A level as people read it off, 0.833 for 0.8333, still means that step.
+        if level <= start_level + LEVEL_ROUNDING:
+            return step
+    if levels:
+        raise WorldStereoError(
+            f"start level: got {start_level:g}, and the last of the schedule's {len(levels)} steps begins at "
+            f"{levels[-1]:.3g}. Set at least {levels[-1]:.3g}, 0 to keep the given clip, or more steps."
+        )
+    return len(levels)
 
 
 def shift_sigmas(sigmas: Tensor, shift: float) -> Tensor:

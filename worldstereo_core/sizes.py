@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from .checks import ShapeError, WorldStereoError
 from .geometry.trajectory import evenly_spaced_frames
@@ -45,6 +46,44 @@ def check_multiple_of_16(name: str, height: int, width: int) -> None:
         raise ShapeError(
             f"{name}: got height {height}, width {width}; expected both to be multiples of {SIZE_MULTIPLE}. "
             f"Resize to {fit_height}x{fit_width} (height x width), or fit the image to a WorldStereo size."
+        )
+
+
+def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """(height, width) times a scale, each side the nearest multiple of 16, at least one."""
+    rows, columns = (max(1, round(side * scale / SIZE_MULTIPLE)) for side in (height, width))
+    return rows * SIZE_MULTIPLE, columns * SIZE_MULTIPLE
+
+
+def scaled_sizes(height: int, width: int, scales: Sequence[float]) -> list[tuple[int, int]]:
+    """Sizes (height, width) that a clip is made at one after the other, each guided by the one before.
+
+    Args:
+        height, width: of the finished clip; multiples of 16.
+        scales: shares of its sides, rising, the last 1. Sides become the nearest multiples of 16.
+
+    Raises: WorldStereoError if the scales do not rise to 1 or two give the same size.
+    """
+    check_scales(scales)
+    check_multiple_of_16("size", height, width)
+    sizes = [scaled_size(height, width, scale) for scale in scales]
+    for (smaller, larger), scale in zip(pairwise(sizes), scales, strict=False):
+        if smaller == larger:
+            raise WorldStereoError(
+                f"scales: {scale:g} of {height}x{width} (height x width) is {smaller[0]}x{smaller[1]}, the "
+                "size that comes next. Take scales further apart, or a larger size."
+            )
+    return sizes
+
+
+def check_scales(scales: Sequence[float]) -> None:
+    """Raise WorldStereoError unless the scales rise to 1."""
+    rising = all(a < b for a, b in pairwise(scales))
+    if not scales or not rising or not scales[0] > 0 or scales[-1] != 1:
+        given = ",".join(f"{scale:g}" for scale in scales) or "none"
+        raise WorldStereoError(
+            f"scales: got {given}, expected shares of the size that rise to 1, e.g. 0.5,1 (half the size "
+            "first, then the size itself)."
         )
 
 

@@ -33,6 +33,8 @@ PLACE = """async ([id, scale]) => {
         before = now;
     }
 }"""
+CLEAR = "() => { app.canvas.setGraph(app.rootGraph ?? app.graph); app.graph.clear(); }"
+GONE = "() => worldstereo3d.alive.size === 0"
 PATH = {
     "version": 1,
     "waypoints": [
@@ -89,6 +91,11 @@ class Editing:
         self.place(scale)
         self.page.wait_for_function(f"() => !!editorOf({EDITOR})?.view.painted", timeout=60_000)
         self.page.wait_for_timeout(100)
+
+    def clear(self) -> None:
+        """Empty the graph, whichever one is shown, and wait until the last view is thrown away."""
+        self.page.evaluate(CLEAR)
+        self.page.wait_for_function(GONE, timeout=60_000)
 
     def place(self, scale: float = 1.0) -> None:
         """Bring the editor into sight, and wait until it stands still."""

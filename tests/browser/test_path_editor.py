@@ -56,6 +56,7 @@ def test_waypoints_are_dragged_turned_recorded_and_undone(editing):
     assert editing.page.evaluate("() => app.graph.nodes.length") == 2
     editing.page.keyboard.press("k")
     assert len(editing.waypoints()) == 5
+    assert "stand in one place" in editing.ask("e.panel.facts.textContent"), "one on top of the other"
 
     # A ring turns, and leaves the place.
     editing.page.keyboard.press("r")
@@ -126,9 +127,10 @@ def test_numbers_choices_and_presets_change_the_path(editing):
     field.fill("35")
     field.press("Enter")
     assert editing.waypoints()[1]["fov_deg"] == 35
-    field.fill("nonsense")
-    field.press("Enter")
-    assert editing.waypoints()[1]["fov_deg"] == 35 and field.input_value() == "35"
+    for nonsense in ("wide", "NaN"):
+        field.fill(nonsense)
+        field.press("Enter")
+        assert editing.waypoints()[1]["fov_deg"] == 35 and field.input_value() == "35"
     editing.page.get_by_label("Curve", exact=True).select_option("bezier")
     editing.page.get_by_label("Easing", exact=True).select_option("ease in")
     editing.page.get_by_label("Closed loop").check()

@@ -26,8 +26,7 @@ def test_a_saved_workflow_brings_the_path_back_and_a_copy_is_independent(editing
     editing.drag(editing.waypoint_at(2), 40, 10)
     drawn = editing.value()
     saved = editing.page.evaluate("() => app.graph.serialize()")
-    editing.page.evaluate("() => app.graph.clear()")
-    editing.page.wait_for_function("() => worldstereo3d.alive.size === 0")
+    editing.clear()
     editing.open(saved)
     assert editing.value() == drawn
     assert editing.ask("e.session.path.waypoints.length") == 5
@@ -225,25 +224,37 @@ def test_twenty_editors_share_one_context_and_rest_when_nothing_moves(editing):
             };
         }"""
     )
+    editing.clear()
     nodes = [editor_node(i + 1, json.dumps(PATH), x=(i % 5) * 800, y=(i // 5) * 760) for i in range(20)]
     editing.page.evaluate("async (workflow) => { await app.loadGraphData(workflow); }", graph(*nodes))
-    editing.page.evaluate(
-        "() => { app.canvas.ds.scale = 0.25; app.canvas.ds.offset = [300, 200]; "
-        "app.canvas.setDirty(true, true); }"
+    # Set at every look: a workflow that was just opened may still be brought into view by the page itself.
+    editing.page.wait_for_function(
+        """() => {
+            const { ds } = app.canvas;
+            if (ds.scale !== 0.25 || ds.offset[0] !== 300 || ds.offset[1] !== 200) {
+                ds.scale = 0.25;
+                ds.offset = [300, 200];
+                app.canvas.setDirty(true, true);
+            }
+            const { alive } = worldstereo3d;
+            return alive.size === 20 && [...alive].every(e => e.view.painted);
+        }""",
+        timeout=60_000,
     )
-    editing.page.wait_for_function("() => worldstereo3d.alive.size === 20", timeout=60_000)
-    editing.page.wait_for_function("() => [...worldstereo3d.alive].every(e => e.view.painted)")
     assert (
         editing.page.evaluate("() => new Set([...worldstereo3d.alive].map(e => e.view.renderer)).size") == 1
     )
     assert editing.page.evaluate("() => contexts") <= 1
-    editing.page.wait_for_timeout(500)
-    count = "() => [...worldstereo3d.alive].reduce((sum, e) => sum + e.view.painted, 0)"
-    before = editing.page.evaluate(count)
-    editing.page.wait_for_timeout(600)
-    assert editing.page.evaluate(count) == before, "no render loop"
-    editing.page.evaluate("() => app.graph.clear()")
-    editing.page.wait_for_function("() => worldstereo3d.alive.size === 0")
+    # No render loop: the pictures that are due come to an end, however long they take here.
+    editing.page.wait_for_function(
+        """() => {
+            const painted = [...worldstereo3d.alive].reduce((sum, e) => sum + e.view.painted, 0);
+            if (window.paintedBefore !== painted) window.restSince = performance.now();
+            window.paintedBefore = painted;
+            return performance.now() - window.restSince > 600;
+        }"""
+    )
+    editing.clear()
 
 
 def test_memory_does_not_grow_over_fifty_editors(editing):
@@ -261,7 +272,7 @@ def test_memory_does_not_grow_over_fifty_editors(editing):
                     made.pos = [400, 40];
                     app.graph.add(made);
                     app.canvas.setDirty(true, true);
-                    const until = performance.now() + 5000;
+                    const until = performance.now() + 20000;
                     while (!worldstereo3d.alive.size && performance.now() < until)
                         await new Promise(requestAnimationFrame);
                     if (!worldstereo3d.alive.size) throw new Error("no editor was built");
@@ -278,9 +289,8 @@ def test_memory_does_not_grow_over_fifty_editors(editing):
             [count, NODE],
         )
 
-    editing.page.evaluate(
-        "() => { app.graph.clear(); app.canvas.ds.scale = 1; app.canvas.ds.offset = [-330, 60]; }"
-    )
+    editing.clear()
+    editing.page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.ds.offset = [-330, 60]; }")
     cycles(10)
     before = used()
     cycles(50)

@@ -26,3 +26,16 @@ def test_a_trajectory_continues_another_at_another_size(run_in_comfy):
     facts = run_in_comfy("node_checks.py", "trajectories")
     assert facts["continues"]
     assert facts["resized"] == [64, 96, 48]
+
+
+def test_pictures_and_renders_come_at_a_share_of_a_trained_size(run_in_comfy):
+    facts = run_in_comfy("node_checks.py", "sizes")
+    # 512 x 720 times 0.25 and 0.375, to the nearest multiples of 16.
+    assert facts["small"] == [1, 128, 176, 3] and facts["large"] == [1, 192, 272, 3]
+    assert facts["render"] == [2, 128, 176, 3] and facts["holes"] == [2, 128, 176]
+    assert facts["first"] == 0.0, "frame 0 is the start picture"
+    nothing, other = facts["errors"]
+    assert nothing.startswith(
+        "WorldStereoError: first_frame: nothing is connected, but size says first frame"
+    )
+    assert other.startswith("ShapeError: first_frame: it is 90x80") and "other proportions" in other

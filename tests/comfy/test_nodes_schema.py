@@ -39,7 +39,7 @@ INPUTS = {
     "far_contraction sky density",
     "WorldStereo_CropPanorama": "image yaw_deg pitch_deg fov_deg width height",
     "WorldStereo_RenderMemory": "memory trajectory radius points_per_pixel min_confidence first_frame "
-    "uncertain_below uncertain_softness",
+    "uncertain_below uncertain_softness size",
     "WorldStereo_RetrieveReferences": "memory trajectory max_references method frames",
     "WorldStereo_UpdateMemory": "memory images trajectory keep_frames clip_name geometry alignment "
     "fusion sky min_confidence cell_size carving edge_threshold percentile depth_kind radius",
@@ -63,7 +63,7 @@ INPUTS = {
     "WorldStereo_RenderControls": "memory trajectory depth_style edges_from low_threshold high_threshold "
     "close_gaps clip radius points_per_pixel",
     "WorldStereo_CarryMask": "memory mask painted_on trajectory frame reach depth_tolerance radius",
-    "WorldStereo_FitImage": "image resolution fit",
+    "WorldStereo_FitImage": "image resolution fit scale",
     "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
     "WorldStereo_MakeNullContext": "",
     "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output start_latent",
@@ -76,6 +76,7 @@ INPUTS = {
     "WorldStereo_MakeSigmas": "schedule steps shift start control denoise",
     "WorldStereo_MakeUniPCSampler": "order official_timesteps",
     "WorldStereo_LookEarly": "model positive negative latent vae seed steps size cfg",
+    "WorldStereo_EnlargeClip": "latent vae larger sigmas start_level first_frame tiled",
     "WorldStereo_SplitKeyframes": "latent",
     "WorldStereo_WarpViews": "memory trajectory max_views sharpness tolerance radius references",
     "WorldStereo_MatchViews": "memory first second style lines tolerance",

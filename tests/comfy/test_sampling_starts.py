@@ -53,6 +53,41 @@ def test_full_denoise_forgets_the_start(check):
     assert check("full_denoise") < 1e-5
 
 
+@pytest.mark.parametrize("kind", ["dmd", "unipc"])
+def test_at_full_noise_a_smaller_clip_has_no_say_to_the_last_bit(check, kind):
+    result = check("enlarged", level=1.0, kind=kind)
+    assert result["plain"] == 0.0
+    assert result["tail"] == result["sigmas"]
+    assert result["progress"] is None, "no picture was coded"
+
+
+def test_without_noise_the_enlarged_pictures_are_the_result(check):
+    result = check("enlarged", level=0.0)
+    assert result["start"] < 1e-4
+    assert result["kept"] < 1e-5 and result["tail"] == [0.0], "rounding of the latents' normalisation"
+
+
+def test_between_the_steps_go_on_from_the_level(check):
+    # Steps of few-step at 1000, 625 and 250 of 1000, shifted by 5: the second is 0.8929.
+    result = check("enlarged", level=0.9)
+    assert result["tail"] == result["sigmas"][1:]
+    assert result["tail"][0] == pytest.approx(5 * 0.625 / (1 + 4 * 0.625))
+    assert result["start"] < 1e-4 and result["kept"] > 0.01 and result["plain"] > 0.01
+    assert result["progress"] == [10, 10]
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("frames", r"ShapeError: larger: it has 3 key frames, and latent 5"),
+        ("sizes", r"ShapeError: larger: it is 64x48 .*, smaller than latent, 64x96"),
+    ],
+)
+def test_clips_that_cannot_be_enlarged_are_refused(check, case, message):
+    with pytest.raises(RuntimeError, match=message):
+        check("enlarged_wrong", case=case)
+
+
 def test_early_looks_sample_the_same_clip_in_fewer_steps_or_smaller(check):
     result = check("early_looks")
     assert result["full"] == 0.0

@@ -152,6 +152,21 @@ def test_photo_of_another_size_is_fitted(scene: Path, tiny_models: Path):
     assert read_mp4(scene / "out" / "clip_01.mp4").shape == (FRAMES, 3, 48, 64)
 
 
+def test_from_full_noise_a_smaller_size_first_changes_nothing_to_the_last_bit(
+    scene: Path, tiny_models: Path, capsys
+):
+    paths = ["--trajectory", "orbit right:15", "--trajectory", "truck-left:0.2", "--steps", "2"]
+    clips = []
+    for more in ([], ["--scales", "0.5,1", "--start-level", "1"], ["--scales", "0.5,1"]):
+        assert generate(scene, tiny_models, *paths, *more) == 0
+        clips.append([load_memory(scene / "out" / "memory.safetensors").views[-1].image, capsys.readouterr()])
+    (plain, _), (same, _), (guided, said) = clips
+    assert torch.equal(plain, same), "the noise of later clips stays, too"
+    assert not torch.equal(plain, guided)
+    # Two few-step levels, 1 and 0.625: the second is the first at or below 0.85.
+    assert "Sizes (height x width): 16x32, then 32x48 from noise level 0.625, 1 of 2 steps" in said.out
+
+
 BAD: dict[str, tuple[list[str], int, str]] = {
     "size not divisible by 16": (["--size", "30x48"], 1, "multiples of 16"),
     "size that is no size": (["--size", "big"], 2, "--size"),
@@ -168,6 +183,10 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "PNG scale of 0": (["--png-scale", "0"], 1, "--png-scale"),
     "radius of 0": (["--radius", "0"], 1, "--radius"),
     "no steps": (["--steps", "0"], 1, "--steps"),
+    "scales that are no numbers": (["--scales", "half,1"], 2, "--scales"),
+    "scales that do not end in 1": (["--scales", "0.25,0.5"], 1, "rise to 1"),
+    "scales of one size": (["--scales", "0.9,1"], 1, "the size that comes next"),
+    "start level below all steps": (["--scales", "0.5,1", "--start-level", "0.3"], 1, "start level: got 0.3"),
     "no reference wanted": (["--references", "0"], 1, "--references"),
 }
 

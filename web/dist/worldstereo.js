@@ -122,7 +122,7 @@ function sweep() {
   for (const host of built) if (!host.element.isConnected) host.dispose();
 }
 var bundle;
-var BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${"46691a781310"}`, import.meta.url).href;
+var BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${"65736710d332"}`, import.meta.url).href;
 var loadBundle = () => bundle ??= import(BUNDLE_URL);
 function stateOf(key) {
   const state = states.get(key) ?? {};
@@ -162,7 +162,11 @@ var WidgetHost = class {
     });
     this.widget.worldstereoHost = this;
     this.size = { minWidth, minHeight };
-    this.watching = new ResizeObserver(() => this.element.isConnected ? this.build() : this.#takenOff());
+    this.watching = new ResizeObserver(() => {
+      if (!this.element.isConnected) this.#takenOff();
+      else if (this.#isOfHiddenGraph()) this.dispose();
+      else this.build();
+    });
     this.watching.observe(this.element);
     this.#followNode();
     for (const delay of CLAIMS) setTimeout(() => this.#claimPlace(), delay);
@@ -185,6 +189,9 @@ var WidgetHost = class {
       onWidgetChanged?.apply(node, given);
       this.view?.nodeChanged?.();
     };
+  }
+  #isOfHiddenGraph() {
+    return this.element.clientWidth === 0 && this.node.graph !== app3.canvas?.graph;
   }
   #takenOff() {
     leftBehind.delete(this);
@@ -219,7 +226,7 @@ var WidgetHost = class {
     this.isBuilding = true;
     try {
       const module = await loadBundle();
-      if (!this.node.graph || this.view) return;
+      if (!this.node.graph || !this.element.isConnected || this.view) return;
       this.output ??= app3.nodeOutputs?.[locatorOf(this.node)];
       this.view = module[WIDGETS[this.type].create](this.#offer());
       alive.add(this.view);
@@ -287,7 +294,9 @@ app3.registerExtension({
       }
     ])
   ),
-  afterConfigureGraph: sweep,
+  afterConfigureGraph() {
+    for (const delay of CLAIMS) setTimeout(sweep, delay);
+  },
   // Called for a workflow that is opened again, and after undo: `onExecuted` is not.
   onNodeOutputsUpdated(outputs) {
     for (const [locator, output] of Object.entries(outputs ?? {}))

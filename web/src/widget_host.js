@@ -84,8 +84,13 @@ class WidgetHost {
     this.widget.worldstereoHost = this;
     this.size = { minWidth, minHeight };
     // Built when seen: copies on the clipboard never are, and nobody would throw their view away. Thrown away
-    // when taken off the page: nodes inside a subgraph are not told that their workflow was closed.
-    this.watching = new ResizeObserver(() => (this.element.isConnected ? this.build() : this.#takenOff()));
+    // when taken off the page or hidden with its graph: nodes inside a subgraph are not told that their workflow
+    // was closed.
+    this.watching = new ResizeObserver(() => {
+      if (!this.element.isConnected) this.#takenOff();
+      else if (this.#isOfHiddenGraph()) this.dispose();
+      else this.build();
+    });
     this.watching.observe(this.element);
     this.#followNode();
     for (const delay of CLAIMS) setTimeout(() => this.#claimPlace(), delay);
@@ -109,6 +114,10 @@ class WidgetHost {
       onWidgetChanged?.apply(node, given);
       this.view?.nodeChanged?.();
     };
+  }
+
+  #isOfHiddenGraph() {
+    return this.element.clientWidth === 0 && this.node.graph !== app.canvas?.graph;
   }
 
   #takenOff() {
@@ -148,7 +157,8 @@ class WidgetHost {
     this.isBuilding = true;
     try {
       const module = await loadBundle();
-      if (!this.node.graph || this.view) return;
+      // Gone while the bundle was fetched: it is built anew when it comes back.
+      if (!this.node.graph || !this.element.isConnected || this.view) return;
       this.output ??= app.nodeOutputs?.[locatorOf(this.node)];
       this.view = module[WIDGETS[this.type].create](this.#offer());
       alive.add(this.view);
@@ -222,7 +232,9 @@ app.registerExtension({
         },
       ]),
     ),
-  afterConfigureGraph: sweep,
+  afterConfigureGraph() {
+    for (const delay of CLAIMS) setTimeout(sweep, delay); // the old elements leave when the page is next drawn
+  },
   // Called for a workflow that is opened again, and after undo: `onExecuted` is not.
   onNodeOutputsUpdated(outputs) {
     for (const [locator, output] of Object.entries(outputs ?? {}))

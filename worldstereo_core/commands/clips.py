@@ -21,7 +21,10 @@ from ..memory.memory import GeometricMemory
 from ..memory.retrieval import References
 from ..memory.view import View
 from ..model.conditioning import VAE, build_condition
+from ..model.latents import LATENT_CHANNELS, PIXELS_PER_CELL
+from ..model.scales import DEFAULT_START_LEVEL, enlarged_start, smaller_noise
 from ..schedule import Schedule
+from ..sizes import scaled_sizes
 from .progress import StageBars
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,9 @@ class Engine:
         schedule, guidance: None = what the file was made for.
         render_settings: of ``render_points``.
         max_references: most views shown to a memory model.
+        scales: shares of the clip's size, rising to 1, that it is made at one after the other; every larger
+            size starts from the one before.
+        start_level: how much noise an enlarged clip is mixed with, 0..1.
     """
 
     model: LoadedWorldStereo
@@ -53,6 +59,8 @@ class Engine:
     guidance: float | None = None
     render_settings: dict[str, Any] = field(default_factory=dict)
     max_references: int = 8
+    scales: tuple[float, ...] = (1.0,)
+    start_level: float = DEFAULT_START_LEVEL
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,44 @@ def make_clip(
     config = engine.model.checkpoint.config
     cameras = trajectory.cameras
     key_cameras = cameras[:: config.control.mask_kernel]
-    seconds: dict[str, float] = {}
+    references = memory.retrieve(key_cameras, engine.max_references) if config.takes_references else None
+    sizes = scaled_sizes(cameras.height, cameras.width, engine.scales)
+    # As a plain run draws it, so that scales change neither this clip's noise nor that of later ones.
+    cells = (cameras.height // PIXELS_PER_CELL, cameras.width // PIXELS_PER_CELL)
+    shape = (1, LATENT_CHANNELS, key_cameras.num_frames, *cells)
+    noise = torch.randn(shape, generator=generator, device=generator.device)
+    clip = None
+    for height, width in sizes:
+        label = name if len(sizes) == 1 else f"{name} {height}x{width}"
+        resized = cameras if (height, width) == sizes[-1] else cameras.resized(height, width)
+        clip = _at_one_size(engine, memory, resized, references, noise, clip, label)
+    assert clip is not None
+    return clip
+
+
+def _at_one_size(
+    engine: Engine,
+    memory: GeometricMemory,
+    cameras: Cameras,
+    references: References | None,
+    noise: Tensor,
+    smaller: Clip | None,
+    name: str,
+) -> Clip:
+    """Render, encode and generate at the cameras' size.
+
+    Args:
+        noise: [1, 16, T, h, w] of the largest size.
+        smaller: the clip at the size before, which this one starts from.
+    """
+    config = engine.model.checkpoint.config
+    seconds = {} if smaller is None else dict(smaller.seconds)
+
+    def spent(stage: str, start: float) -> float:
+        now = time.perf_counter()
+        seconds[stage] = seconds.get(stage, 0.0) + now - start
+        return now
+
     with StageBars(name) as bars:
         start = time.perf_counter()
         render = memory.render(cameras, progress=bars.stage("render"), **engine.render_settings)
@@ -97,12 +142,8 @@ def make_clip(
             first = render.image[0]
         else:
             render = paste_first_frame(render, first)
-        seconds["render"] = time.perf_counter() - start
+        start = spent("render", start)
 
-        start = time.perf_counter()
-        references = None
-        if config.takes_references:
-            references = memory.retrieve(key_cameras, engine.max_references)
         condition = build_condition(
             config,
             engine.vae,
@@ -112,9 +153,14 @@ def make_clip(
             references,
             progress=bars.stage("encode"),
         )
-        seconds["encode"] = time.perf_counter() - start
+        enlarged = None
+        if smaller is not None:
+            enlarged = enlarged_start(
+                engine.vae, smaller.frames, cameras.height, cameras.width, first, bars.stage("enlarge")
+            )
+        start = spent("encode", start)
 
-        start = time.perf_counter()
+        cells = (cameras.height // PIXELS_PER_CELL, cameras.width // PIXELS_PER_CELL)
         frames = generate_clip(
             engine.model.backbone,
             engine.model.control,
@@ -126,11 +172,13 @@ def make_clip(
             negative_embeds=engine.negative_embeds,
             schedule=engine.schedule,
             guidance=engine.guidance,
-            generator=generator,
+            noise=noise if noise.shape[-2:] == cells else smaller_noise(noise, *cells),
+            start=enlarged,
+            start_level=engine.start_level,
             progress=bars.move,
         )
-        seconds["generate"] = time.perf_counter() - start
-    return Clip(key_cameras, render, references, frames.cpu(), seconds)
+        spent("generate", start)
+    return Clip(cameras[:: config.control.mask_kernel], render, references, frames.cpu(), seconds)
 
 
 def first_frame(memory: GeometricMemory, cameras: Cameras, name: str) -> Tensor | None:

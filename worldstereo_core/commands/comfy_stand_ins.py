@@ -26,6 +26,7 @@ from ..model.tiny import (
     write_weights,
 )
 from ..model.vae_key_names import wan_vae_shapes
+from ..sizes import scaled_size
 from .comfy_prompt import Prompt, widget_inputs
 
 DEV_NODES = "worldstereo_devnodes"
@@ -106,13 +107,20 @@ def shrink_workflow(workflow: dict[str, Any], schemas: Mapping[str, Any], run: S
     small = copy.deepcopy(workflow)
     for node in small["nodes"]:
         if node["type"] == "WorldStereo_FitImage":
+            scale = _values_by_name(node, schemas[node["type"]]).get("scale", 1.0)
+            height, width = scaled_size(run.height, run.width, scale)
             node["type"] = "ImageScale"
-            node["widgets_values"] = ["bicubic", run.width, run.height, "center"]
+            node["widgets_values"] = [_filter(scale), width, height, "center"]
             node["outputs"] = [{**node["outputs"][0], "name": "IMAGE"}]
         elif node["type"] in schemas:
             widgets = widget_inputs(schemas[node["type"]], _values_by_name(node, schemas[node["type"]]))
             node["widgets_values"] = [_smaller(node["type"], name, value, run) for name, value in widgets]
     return small
+
+
+def _filter(scale: float) -> str:
+    # Enlarging, core's bicubic filter leaves 0..1, which the pack's own node does not.
+    return "bicubic" if scale <= 1 else "bilinear"
 
 
 def _values_by_name(node: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +167,9 @@ def shrink(prompt: Prompt, run: SmallRun) -> Prompt:
         if kind == "LoadImage":
             inputs["image"] = run.image
         elif kind == "WorldStereo_FitImage":
-            size = {"width": run.width, "height": run.height, "upscale_method": "bicubic", "crop": "center"}
+            scale = inputs.get("scale", 1.0)
+            height, width = scaled_size(run.height, run.width, scale)
+            size = {"width": width, "height": height, "upscale_method": _filter(scale), "crop": "center"}
             node = _node("ImageScale", image=inputs["image"], **size)
         elif kind == "CLIPTextEncode":
             node = _node("WorldStereoDev_Text", seed=int(id))

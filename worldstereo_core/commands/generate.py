@@ -113,6 +113,18 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--size", metavar="HxW", help="picture size; default: the model's size nearest in shape"
     )
+    parser.add_argument(
+        "--scales",
+        metavar="SHARE,...,1",
+        help="sizes to make the clip at one after the other, as shares of --size, each guided by the one "
+        "before: 0.5,1 is half the size first (1)",
+    )
+    parser.add_argument(
+        "--start-level",
+        type=float,
+        help="noise that the enlarged clip is mixed with before the next size goes on: 1 forgets it, 0 keeps "
+        "it as it is (0.85)",
+    )
     parser.add_argument("--frames", type=int, help="key frames per clip (21)")
     parser.add_argument(
         "--steps", type=int, help="denoising steps (the file's own: 4 for memory-dmd, else 40)"

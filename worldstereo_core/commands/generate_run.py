@@ -23,13 +23,16 @@ from ..memory.memory import GeometricMemory, initialise_memory
 from ..memory.storage import save_memory
 from ..model.checkpoint import load_checkpoint
 from ..model.config import WorldStereoConfig
+from ..model.scales import DEFAULT_START_LEVEL
 from ..model.weight_files import read_weights
-from ..schedule import Schedule
+from ..schedule import Schedule, first_step
 from ..sizes import (
     RESOLUTION_BUCKETS,
     check_multiple_of_16,
+    check_scales,
     nearest_bucket,
     sample_align_frames,
+    scaled_sizes,
 )
 from .camera_moves import first_camera, read_path, to_trajectory
 from .clips import Engine, make_clip
@@ -54,6 +57,9 @@ def generate(args: argparse.Namespace) -> int:
     # Everything that can be told without the model is told before minutes go into loading it.
     paths = [read_path(option, value, source.size, args.image) for option, value in args.paths]
     size = None if args.size is None else parse_size(args.size)
+    scales = parse_scales(args.scales)
+    if size is not None:
+        scaled_sizes(*size, scales)
     for option, count in (("--steps", args.steps), ("--references", args.references)):
         if count is not None and count < 1:
             raise WorldStereoError(f"{option}: got {count}, expected at least 1.")
@@ -85,6 +91,10 @@ def generate(args: argparse.Namespace) -> int:
         for number, trajectory in enumerate(trajectories, start=1)
     ]
     engine = _engine(args, files, model, source.image, device, dtype)
+    if len(scales) > 1:
+        level = DEFAULT_START_LEVEL if args.start_level is None else args.start_level
+        engine = replace(engine, scales=scales, start_level=level)
+        print(describe_scales(engine, height, width))
     return make_clips(args, engine, memory, trajectories, depths)
 
 
@@ -151,6 +161,36 @@ def parse_size(text: str) -> tuple[int, int]:
         raise CannotRun(f"--size: got {text!r}, expected height x width in pixels, e.g. 480x768.")
     check_multiple_of_16("--size", int(height), int(width))
     return int(height), int(width)
+
+
+def parse_scales(text: str | None) -> tuple[float, ...]:
+    """``"0.5,1"`` -> (0.5, 1.0); None -> (1.0,).
+
+    Raises: CannotRun or WorldStereoError if they are no shares that rise to 1.
+    """
+    if text is None:
+        return (1.0,)
+    try:
+        scales = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise CannotRun(
+            f"--scales: got {text!r}, expected shares of the size with commas between, e.g. 0.5,1."
+        ) from error
+    check_scales(scales)
+    return scales
+
+
+def describe_scales(engine: Engine, height: int, width: int) -> str:
+    """Which sizes are made and where each begins.
+
+    Raises: WorldStereoError if sizes or start level do not fit the schedule.
+    """
+    assert engine.schedule is not None
+    sigmas = engine.schedule.sigmas()
+    step, steps = first_step(sigmas, engine.start_level), engine.schedule.num_steps
+    start = f"from noise level {float(sigmas[step]):.3g}, {steps - step} of {steps} steps"
+    first, *others = (f"{rows}x{columns}" for rows, columns in scaled_sizes(height, width, engine.scales))
+    return f"Sizes (height x width): {first}, then " + ", then ".join(f"{size} {start}" for size in others)
 
 
 def _frame_depths(

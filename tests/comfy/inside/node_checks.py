@@ -147,6 +147,33 @@ def trajectories() -> dict[str, Any]:
     }
 
 
+def sizes() -> dict[str, Any]:
+    """Fit Image at two scales, and the render at the size of a first frame of another size."""
+    import torch
+
+    nodes = {node.__name__: node for node in pack_nodes()}
+    picture = torch.rand(1, 90, 120, 3, generator=torch.Generator().manual_seed(0))
+    small, large = (nodes["FitImage"].execute(picture, "720x512", scale=scale)[0] for scale in (0.25, 0.375))
+    geometry = {"depth": torch.full(large.shape[:3], 4.0)}
+    memory = nodes["CreateMemory"].execute(large, geometry, fov_deg=60.0)[0]
+    track = nodes["BuildTrajectory"].execute("truck right", frames=2, memory=memory)[0]
+    render = nodes["RenderMemory"].execute(memory, track, first_frame=small, size="first frame")
+    errors = []
+    for first in (None, picture[:, :, :80]):
+        try:
+            nodes["RenderMemory"].execute(memory, track, first_frame=first, size="first frame")
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}")
+    return {
+        "small": list(small.shape),
+        "large": list(large.shape),
+        "render": list(render[0].shape),
+        "holes": list(render[1].shape),
+        "first": float((render[0][0] - small[0]).abs().max()),
+        "errors": errors,
+    }
+
+
 def _tensors(value: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
     """Every tensor inside a value by its place: a copy, and the tensor itself."""
     import dataclasses

@@ -19,6 +19,7 @@ from tiny_graph import FRAMES, HEIGHT, WIDTH, conditioning, difference, load, ma
 from worldstereo_core.adapters.comfy.early_look import early_schedule, look_early, smaller_condition
 from worldstereo_core.adapters.comfy.patch import apply_control
 from worldstereo_core.adapters.comfy.samplers import make_unipc_sampler
+from worldstereo_core.adapters.comfy.scales import enlarge_clip
 from worldstereo_core.adapters.comfy.vae import ComfyKeyframeVAE, keyframes_to_start_from
 from worldstereo_core.memory.token_correspondence import TokenCorrespondences
 from worldstereo_core.model.latents import normalise_latents
@@ -174,3 +175,40 @@ def reserved(weights: str) -> dict[str, float]:
     pixels = FRAMES * 64 * HEIGHT * WIDTH
     control = 4 * (tokens * 128 + 7 * pixels + 16 * FRAMES * HEIGHT * WIDTH)
     return {"bare": asked[0], "control": asked[1], "references": asked[2], "by hand": control}
+
+
+def enlarged(weights: str, level: float, kind: str = "dmd") -> dict[str, Any]:
+    """A sampled clip of half the size as the start of the full size, against the full size alone."""
+    vae, small = keyframe_vae(weights), random(1, 16, FRAMES, HEIGHT // 2, WIDTH // 2, seed=9)
+    larger = torch.zeros(1, 16, FRAMES, HEIGHT, WIDTH)
+    sigmas = (DMDSchedule if kind == "dmd" else UniPCSchedule)(num_steps=3).sigmas()
+    first = pictures(1)[0]
+    done: list[tuple[int, int]] = []
+    samples, tail = enlarge_clip(vae, small, larger, sigmas, level, first, lambda *step: done.append(step))
+    model = apply_control(load(weights).model, load(weights).control, make_condition())
+    noise = random(1, 16, FRAMES, HEIGHT, WIDTH, seed=7)
+    sampler: Any = comfy.samplers.sampler_object("euler") if kind == "dmd" else make_unipc_sampler()
+    result = run(model, noise, sampler, tail, samples)
+    frames = torch.nn.functional.interpolate(
+        vae.decode_keyframes(normalise_latents(small)),
+        scale_factor=2,
+        mode="bicubic",
+        antialias=True,
+        align_corners=False,
+    )
+    by_hand = keyframes_to_start_from(vae, torch.cat([first[None], frames[1:]]).clamp(0, 1), FRAMES)
+    return {
+        "tail": tail.tolist(),
+        "sigmas": sigmas.tolist(),
+        "start": difference(samples, by_hand),
+        "kept": difference(result, samples),
+        "plain": difference(result, run(model, noise, sampler, sigmas, larger)),
+        "progress": done[-1] if done else None,
+    }
+
+
+def enlarged_wrong(weights: str, case: str) -> None:
+    """Frames that differ, or sizes the wrong way round."""
+    vae, clip = keyframe_vae(weights), torch.zeros(1, 16, FRAMES, HEIGHT, WIDTH)
+    other = clip[:, :, :3] if case == "frames" else clip[..., : WIDTH // 2]
+    enlarge_clip(vae, clip, other, DMDSchedule().sigmas(), 0.85)

@@ -11,12 +11,13 @@ import torch
 
 from worldstereo_core.checks import WorldStereoError
 from worldstereo_core.geometry.cameras import fov_to_K, look_at, pixel_grid, project, unproject
-from worldstereo_core.training.worlds import casting
 from worldstereo_core.training.worlds.atlas import PER_TILE, Atlas
+from worldstereo_core.training.worlds.bundles import BUNDLE, Bundles
 from worldstereo_core.training.worlds.casting import FIRST_THING, cast, shadow
 from worldstereo_core.training.worlds.make import KINDS, make_world
+from worldstereo_core.training.worlds.rays import Rays
 from worldstereo_core.training.worlds.render import render_world
-from worldstereo_core.training.worlds.shapes import Shapes, Solid, nearest
+from worldstereo_core.training.worlds.shapes import Shapes, Solid
 from worldstereo_core.training.worlds.shells import Ground
 from worldstereo_core.training.worlds.terrain import Terrain
 from worldstereo_core.training.worlds.tiles import TILE
@@ -140,14 +141,15 @@ def test_bundles_miss_nothing_that_all_solids_would_show(world, moves, monkeypat
     tr = moves[1]
     culled = render_world(world, tr.w2c[:2], tr.K[:2], HEIGHT, WIDTH)
 
-    def everything(shapes, rays, inside, *, casting=False):  # as on a GPU
-        yield slice(0, rays.shape[1]), shapes.casting if casting else shapes.units, None
+    def everything(shapes: Shapes, center: torch.Tensor, *args: object) -> torch.Tensor:
+        return torch.ones(len(args[0]), len(shapes), dtype=torch.bool)
 
-    monkeypatch.setattr(casting, "_groups", everything)
+    for name in ("in_cones", "in_beams", "near_boxes"):
+        monkeypatch.setattr(Shapes, name, everything)
     whole = render_world(world, tr.w2c[:2], tr.K[:2], HEIGHT, WIDTH)
     assert torch.equal(culled.instance, whole.instance)
-    torch.testing.assert_close(culled.depth, whole.depth, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(culled.image, whole.image, rtol=0, atol=2e-3)
+    assert torch.equal(culled.depth, whole.depth)
+    assert torch.equal(culled.image, whole.image)
 
 
 def test_normals_are_those_of_neighbouring_depths(world, moves):
@@ -176,7 +178,7 @@ def test_terrain_is_met_where_the_scalar_caster_meets_it():
     ways = torch.tensor(
         [[-0.2, 0.3, 1.0], [0.1, 0.12, 1.0], [0.4, 0.9, 1.0], [0.0, 0.2, 1.0], [0.0, -0.5, 1.0]]
     ).T
-    found = ground.enter(origin, ways)
+    found = ground.enter(Rays(origin, ways, (ways.shape[1],)))
 
     def below(point) -> bool:
         if max(abs(point[0]), abs(point[2])) > 10:
@@ -197,9 +199,26 @@ def test_terrain_is_met_where_the_scalar_caster_meets_it():
 
 
 def test_the_nearest_solid_is_found_with_its_number():
-    distance = torch.tensor([[3.0, 5.0, FAR], [2.5, 7.0, FAR], [9.0, 1.0, FAR]])
-    time, index = nearest(distance)
-    assert time.tolist() == [2.5, 1.0, FAR] and index.tolist()[:2] == [1, 2]
+    shapes = Shapes.of([solid(BOX), solid(BOX), solid(BALL)])
+    distances = torch.tensor([[3.0, 2.5, 9.0], [3.0, 7.0, 1.0], [FAR, FAR, FAR]])  # of a bundle to each solid
+    chosen = torch.tensor([[True, True, True], [True, False, True], [False, False, False]])
+    bundles = Bundles.of(torch.ones(3, 3 * BUNDLE))
+    time, index = bundles.nearest(
+        shapes,
+        chosen,
+        lambda pairs, *_: distances[pairs.bundle, pairs.solid][:, None].repeat(1, BUNDLE),
+    )
+    assert time.view(3, BUNDLE)[:, 5].tolist() == [2.5, 1.0, FAR]
+    assert index.view(3, BUNDLE)[:2, 5].tolist() == [1, 2]
+
+
+def test_each_cameras_rays_fill_bundles_of_their_own_and_come_back_in_order():
+    first = BUNDLE + 3
+    rays = torch.arange(3.0 * (first + 5)).view(3, -1)
+    bundles = Bundles.of(rays, (first, 0, 5))
+    assert bundles.camera.tolist() == [0, 0, 2]
+    assert bundles.vectors[1, 0, -1] == first - 1 and bundles.vectors[2, 0, 0] == first
+    assert torch.equal(bundles.unbundled(bundles.vectors[:, 1]), rays[1])
 
 
 def test_the_sun_is_hidden_by_what_stands_towards_it():
@@ -222,7 +241,7 @@ def test_ground_ends_at_its_reach():
     ground = Ground(level=0.0, reach=50.0, tile=0, scale=1.0)
     origin = torch.tensor([[0.0], [-2.0], [0.0]])
     ways = torch.tensor([[0.0, 0.5, 1.0], [0.0, 0.02, 1.0], [0.0, -0.1, 1.0]]).T
-    assert ground.enter(origin, ways).tolist() == [4.0, FAR, FAR]
+    assert ground.enter(Rays(origin, ways, (ways.shape[1],))).tolist() == [4.0, FAR, FAR]
 
 
 def test_texture_tiles_repeat_and_levels_are_means():
@@ -280,7 +299,7 @@ def test_depth_of_one_view_lands_on_surfaces_of_another(world, moves):
     xy, z = project(points, tr.K[1], tr.w2c[1])
     inside = (z > 0.1) & (xy[:, 0] > 0) & (xy[:, 0] < WIDTH) & (xy[:, 1] > 0) & (xy[:, 1] < HEIGHT)
     center = torch.linalg.inv(tr.w2c[1])[:3, 3:]
-    hit = cast(world, center, points[inside].T - center)
+    hit = cast(world, Rays(center, points[inside].T - center, (int(inside.sum()),)))
     # Parameter 1 is the point itself; less means something stands in front of it.
     assert float((hit.time > 0.995).float().mean()) > 0.7
     assert float((hit.time < 1.01).float().mean()) > 0.97

@@ -258,7 +258,7 @@ export function drawRulers(ctx, view, distance, textOf) {
   const units = distance / view.fx;
   const length = roundLength(90 * units);
   const pixels = length / units;
-  const [x, y] = [62, view.height - 16];
+  const [x, y] = [84, view.height - 16];
   strokeWithRim(ctx, () => {
     ctx.moveTo(x, y - 4);
     ctx.lineTo(x, y);

@@ -3,6 +3,7 @@
 const STYLE = `
 .ws-view { --ws-text: var(--input-text, #ddd); --ws-muted: var(--descrip-text, #999); --ws-field: var(--comfy-input-bg, #222);
   --ws-surface: var(--comfy-menu-bg, #2b2c30); --ws-border: var(--border-color, #4e4e4e); --ws-accent: #4f9dff;
+  --ws-warning: oklch(from var(--ws-text) calc(0.42 + 0.4 * l) 0.15 72); --ws-error: oklch(from var(--ws-text) calc(0.42 + 0.35 * l) 0.19 28);
   box-sizing: border-box; display: flex; flex-direction: column; width: 100%; height: 100%; min-width: 0; overflow: hidden;
   color: var(--ws-text); background: var(--ws-surface); border: 1px solid var(--ws-border); border-radius: 8px;
   font: 12px/1.35 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; outline: none; user-select: none; container-type: size; }
@@ -18,7 +19,7 @@ const STYLE = `
   { outline: 2px solid var(--ws-accent); outline-offset: -1px; }
 .ws-button[aria-pressed="true"] { background: color-mix(in srgb, var(--ws-accent) 30%, transparent); border-color: var(--ws-accent); }
 .ws-button:disabled { opacity: 0.35; cursor: default; }
-.ws-button.ws-record { color: #ff7a6e; }
+.ws-button.ws-record { color: var(--ws-error); }
 .ws-button.ws-filled { background: var(--ws-field); border-color: var(--ws-border); }
 .ws-button svg { display: block; }
 .ws-body { position: relative; display: flex; flex: 1; min-height: 0; }
@@ -48,8 +49,8 @@ const STYLE = `
 .ws-status { flex: none; display: flex; align-items: center; gap: 6px; min-height: 22px; padding: 2px 8px; color: var(--ws-muted);
   border-top: 1px solid var(--ws-border); }
 .ws-status > .ws-message { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; user-select: text; }
-.ws-status[data-kind="warning"] > .ws-message { color: #ffb02e; }
-.ws-status[data-kind="error"] > .ws-message { color: #ff7a6e; }
+.ws-status[data-kind="warning"] > .ws-message { color: var(--ws-warning); }
+.ws-status[data-kind="error"] > .ws-message { color: var(--ws-error); }
 .ws-notice { position: absolute; left: 50%; top: 12px; transform: translateX(-50%); max-width: min(460px, calc(100% - 24px)); padding: 9px 12px;
   border: 1px solid var(--ws-border); border-radius: 8px; background: color-mix(in srgb, var(--ws-surface) 94%, transparent); color: var(--ws-text);
   box-shadow: 0 4px 18px rgba(0, 0, 0, 0.35); white-space: pre-line; user-select: text; z-index: 2; }

@@ -47,6 +47,8 @@ def generate_clip(
     guidance: float | None = None,
     latent_condition_mode: LatentConditionMode | None = None,
     noise: Tensor | None = None,
+    start: Tensor | None = None,
+    start_level: float = 1.0,
     generator: torch.Generator | None = None,
     strength: ControlStrength = ControlStrength(),  # noqa: B008 (frozen)
     progress: StageProgress | None = None,
@@ -65,6 +67,8 @@ def generate_clip(
         negative_embeds: [1, n, 4096] tokens of the negative prompt; needed when guidance is above 1.
         schedule, guidance, latent_condition_mode: None = what the file was made for.
         noise: [1, 16, F, h, w] to start from; None draws it.
+        start: [1, 16, F, h, w] latents of a clip to start from, as in ``model.sampling.sample``.
+        start_level: how much noise it is mixed with, 0..1.
         generator: draws the noise.
         strength: factors on the control.
         progress: called with (stage, done, total); may raise to stop.
@@ -126,7 +130,7 @@ def generate_clip(
         probe("latents", current)
         report("denoise", done, total)
 
-    latents = sample(predict, latents, schedule, on_step)
+    latents = sample(predict, latents, schedule, on_step, start=start, start_level=start_level)
     return vae.decode_keyframes(latents, lambda done, total: report("decode", done, total))
 
 

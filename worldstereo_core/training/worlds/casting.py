@@ -1,23 +1,19 @@
-"""What rays meet first, what stands before a light, and how open a place is.
-
-On a CPU rays go in bundles: most solids lie outside the narrow cone of a few hundred neighbouring rays, and
-those that remain fit into the cache. A GPU takes all rays and all solids at once.
-"""
+"""What rays meet first, what stands before a light, and how open a place is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .shapes import Shapes, nearest
+from .bundles import Bundles, Pairs
+from .rays import Rays
+from .shapes import Shapes
 from .shells import Surface
-from .units import FAR, Units
+from .units import FAR
 from .world import Light, World
 
-BUNDLE = 2048  # rays
 SHADOW_GAP = 2e-3  # metres a shadow ray starts before its surface
 CONTACT = 0.3  # metres within which a neighbouring surface keeps ambient light away
 FIRST_THING = 10  # instance numbers below belong to sky and shell
@@ -40,81 +36,34 @@ class Hit:
     sky: Tensor
 
 
-def _bundles(rays: Tensor) -> int:
-    """How many bundles N rays [3, N] make."""
-    return -(-rays.shape[1] // BUNDLE)
-
-
-def _bundled(rays: Tensor) -> Tensor:
-    """Rays [3, N] as [3, K, BUNDLE]; the last one is repeated to fill up."""
-    missing = _bundles(rays) * BUNDLE - rays.shape[1]
-    if missing:
-        rays = torch.cat([rays, rays[:, -1:].expand(3, missing)], 1)
-    return rays.view(3, -1, BUNDLE)
-
-
-def _groups(
-    shapes: Shapes, rays: Tensor, inside: Callable[[Tensor], Tensor], *, casting: bool = False
-) -> Iterator[tuple[slice, Units, Tensor | None]]:
-    """Runs of rays [3, N] with the solids they can meet and those solids' numbers (None: all of them).
-
-    Args:
-        inside: from rays [3, K, BUNDLE] to the [K, P] bool mask of solids that each bundle can meet.
-        casting: only those that throw shadows.
-    """
-    count = rays.shape[1]
-    if rays.device.type != "cpu":
-        yield slice(0, count), shapes.casting if casting else shapes.units, None
-        return
-    chosen = inside(_bundled(rays))
-    for number, (units, numbers) in enumerate(shapes.groups(chosen & shapes.casts if casting else chosen)):
-        if len(units):
-            yield slice(number * BUNDLE, min((number + 1) * BUNDLE, count)), units, numbers
-
-
-def _cones(direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Axis [K, 3] and half angle [K] of cones around the mean of each K of directions [3, K, n]."""
-    unit = direction * direction.square().sum(0).rsqrt()
-    axis = unit.mean(2, keepdim=True)
-    axis = axis * axis.square().sum(0).clamp(min=1e-18).rsqrt()
-    # Two thousandths of a radian cover the rounding of acos near 1.
-    return axis[..., 0].T, torch.acos((axis * unit).sum(0).amin(1).clamp(-1, 1)) + 2e-3
-
-
-def _balls(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Center [K, 3] and radius [K] of balls around points [3, K, n]."""
-    low, high = points.amin(2).T, points.amax(2).T
-    return (low + high) / 2, (high - low).square().sum(1).sqrt() / 2
-
-
-def cast(world: World, origin: Tensor, direction: Tensor) -> Hit:
-    """Follow rays from one origin [3, 1] along [3, N]; neighbours should be close to one another."""
-    shell_time = world.shell.enter(origin, direction)
-    time, index = _first_solid(world.shapes, origin, direction)
+def cast(world: World, rays: Rays) -> Hit:
+    """Follow rays to what they meet first."""
+    shell_time = world.shell.enter(rays)
+    time, index = _first_solid(world.shapes, rays)
     on_solid = time < shell_time
     time = torch.minimum(time, shell_time)
-    points = origin + direction * time.clamp(max=1e4)
+    points = rays.of_each(rays.origin) + rays.direction * time.clamp(max=1e4)
     surface, glow = world.shell.surface(points), torch.zeros_like(time)
-    rays = on_solid.nonzero()[:, 0]
-    if len(rays):
-        index = index[rays]
-        surface = _over(surface, rays, world.shapes, index, points[:, rays])
-        glow[rays] = world.shapes.glow.index_select(0, index)
+    met = on_solid.nonzero()[:, 0]
+    if len(met):
+        index = index[met]
+        surface = _over(surface, met, world.shapes, index, points[:, met])
+        glow[met] = world.shapes.glow.index_select(0, index)
     return Hit(time, points, surface, glow, time >= FAR)
 
 
-def _first_solid(shapes: Shapes, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def _first_solid(shapes: Shapes, rays: Rays) -> tuple[Tensor, Tensor]:
     """Parameter [N] of the nearest solid, FAR if there is none, and its number."""
-    time = torch.full_like(direction[0], FAR)
-    number = torch.zeros_like(time, dtype=torch.int64)
-    if len(shapes) and direction.shape[1]:
-        for run, units, numbers in _groups(
-            shapes, direction, lambda rays: shapes.in_cones(origin[:, 0], *_cones(rays))
-        ):
-            near = units.enter(units.into_unit(origin), units.turned(direction[:, run]))
-            time[run], index = nearest(near)
-            number[run] = index if numbers is None else numbers[index]
-    return time, number
+    if not len(shapes) or not rays.direction.shape[1]:
+        time = torch.full_like(rays.direction[0], FAR)
+        return time, torch.zeros_like(time, dtype=torch.int64)
+    bundles = Bundles.of(rays.direction, rays.lengths)
+    apex = rays.origin.T[bundles.camera]  # [K, 3]
+
+    def enter(pairs: Pairs, directions: Tensor, run: slice) -> Tensor:
+        return pairs.units.enter(pairs.into_unit(apex[run, :, None]), pairs.turned(directions))
+
+    return bundles.nearest(shapes, shapes.in_cones(apex, *bundles.cones()), enter)
 
 
 def _over(surface: Surface, rays: Tensor, shapes: Shapes, index: Tensor, points: Tensor) -> Surface:
@@ -153,30 +102,36 @@ def openness(world: World, points: Tensor, normal: Tensor) -> Tensor:
     away, shapes = points + normal * CONTACT, world.shapes
     free = world.shell.distance(away)
 
-    def inside(bundles: Tensor) -> Tensor:
-        return shapes.in_boxes(bundles.amin(2).T - CONTACT, bundles.amax(2).T + CONTACT)
-
     if len(shapes) and away.shape[1]:
-        for run, units, _ in _groups(shapes, away, inside, casting=True):
-            free[run] = torch.minimum(free[run], units.distance(away[:, run]).amin(0))
+        bundles = Bundles.of(away)
+
+        def distance(pairs: Pairs, points: Tensor, _: slice) -> Tensor:
+            return pairs.units.measure(pairs.into_unit(points))
+
+        chosen = shapes.near_boxes(*bundles.boxes(), CONTACT) & shapes.casts
+        free = torch.minimum(free, bundles.least(shapes, chosen, distance))
     return (free / CONTACT).clamp(0, 1)
 
 
 def shadow(shapes: Shapes, light: Light, points: Tensor, normal: Tensor) -> Tensor:
     """[N] 1 where a solid stands between the points and the light."""
     start, place = points + normal * SHADOW_GAP, light.place[:, None]
-    dark = torch.zeros_like(points[0])
     if not len(shapes) or not points.shape[1]:
-        return dark
+        return torch.zeros_like(points[0])
     if light.is_sun:
-        inside = lambda rays: shapes.in_beams(*_balls(rays), light.place)  # noqa: E731
-        for run, units, _ in _groups(shapes, start, inside, casting=True):
-            entered = units.enter(units.into_unit(start[:, run]), units.turned(place))
-            dark[run] = (entered.amin(0) < FAR / 2).float()
-        return dark
+        bundles = Bundles.of(start)
+
+        def enter(pairs: Pairs, starts: Tensor, run: slice) -> Tensor:
+            towards = place.expand(len(starts), 3, 1)
+            return pairs.units.enter(pairs.into_unit(starts), pairs.turned(towards))
+
+        chosen = shapes.in_beams(*bundles.balls(), light.place) & shapes.casts
+        return (bundles.least(shapes, chosen, enter) < FAR / 2).float()
     # From the lamp outwards: its origin is the same for all rays.
-    way = start - place
-    inside = lambda rays: shapes.in_cones(light.place, *_cones(rays))  # noqa: E731
-    for run, units, _ in _groups(shapes, way, inside, casting=True):
-        dark[run] = (units.enter(units.into_unit(place), units.turned(way[:, run])).amin(0) < 1).float()
-    return dark
+    bundles = Bundles.of(start - place)
+
+    def leave(pairs: Pairs, ways: Tensor, run: slice) -> Tensor:
+        return pairs.units.enter(pairs.into_unit(place.expand(len(ways), 3, 1)), pairs.turned(ways))
+
+    chosen = shapes.in_cones(light.place[None], *bundles.cones()) & shapes.casts
+    return (bundles.least(shapes, chosen, leave) < 1).float()

@@ -10,9 +10,12 @@ from torch import Tensor
 from ...checks import check_shape
 from ...geometry.cameras import pixel_grid
 from .casting import Hit, cast, openness, shadow
+from .rays import Rays
 from .world import Light, World
 
-TILE_SIDE = 32
+TILE_SIDE = 8
+# Of several small frames together: what torch spends on a call by itself is shared among them.
+RAYS_AT_ONCE = 55_296
 EDGE_CONTRAST = 0.12
 # Two more places inside a pixel for those on edges, on both sides of its centre.
 EDGE_SAMPLES = ((-0.28, -0.17), (0.28, 0.17))
@@ -51,40 +54,53 @@ def render_world(
     num_frames = check_shape("w2c", w2c, ("T", 4, 4))["T"]
     device = world.ambient.device
     K, w2c = K.to(device).expand(num_frames, 3, 3), w2c.to(device)
-    frames = [
-        _draw(world, w2c[number], K[number], height, width, smooth_edges) for number in range(num_frames)
+    together = max(1, RAYS_AT_ONCE // (height * width))
+    parts = [
+        _draw(world, w2c[first : first + together], K[first : first + together], height, width, smooth_edges)
+        for first in range(0, num_frames, together)
     ]
-    image, depth, normal, instance = (torch.stack(parts) for parts in zip(*frames, strict=True))
+    image, depth, normal, instance = (torch.cat(maps) for maps in zip(*parts, strict=True))
     return Frames(image, depth, normal, instance)
 
 
 def _draw(
     world: World, w2c: Tensor, K: Tensor, height: int, width: int, smooth_edges: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The maps of ``Frames`` of F frames, drawn together."""
     order = _tiled(height, width, w2c.device)
-    to_world = w2c[:3, :3].T
-    origin = -(to_world @ w2c[:3, 3:])
-    rays = to_world @ torch.linalg.inv(K)  # of homogeneous pixels: camera z is 1 along them
-    pixel = 1 / float(K[0, 0])
+    count, pixels = len(w2c), len(order)
+    to_world = w2c[:, :3, :3].mT
+    origin = -(to_world @ w2c[:, :3, 3:])[..., 0].T  # [3, F]
+    through = to_world @ torch.linalg.inv(K)  # of homogeneous pixels: camera z is 1 along them
+    pixel = 1 / K[:, 0, 0]
     xy = pixel_grid(height, width, device=w2c.device).reshape(-1, 2)[order]
-    colour, hit = _sample(world, origin, _through(rays, xy), pixel)
+    rays = Rays(origin, _through(through, xy).permute(1, 0, 2).reshape(3, -1), (pixels,) * count)
+    colour, hit = _sample(world, rays, pixel)
     tone = _display(colour * world.exposure)
     back = torch.empty_like(order)
-    back[order] = torch.arange(len(order), device=order.device)
-    thing = hit.surface.thing * (~hit.sky)
+    back[order] = torch.arange(pixels, device=order.device)
+    thing = (hit.surface.thing * (~hit.sky)).view(count, pixels)[:, back].view(count, height, width)
     if smooth_edges:
-        edges = _edges(tone[:, back].view(3, height, width), thing[back].view(height, width))
-        on_edge = edges.flatten()[order].nonzero()[:, 0]
+        grey = tone.mean(0).view(count, pixels)[:, back].view(count, height, width)
+        edges = _edges(grey, thing).flatten(1)[:, order]
+        on_edge = edges.flatten().nonzero()[:, 0]
         if len(on_edge):
             # One pixel's rays side by side, so that neighbours stay neighbours.
-            more = (xy[on_edge, None] + xy.new_tensor(EDGE_SAMPLES)).reshape(-1, 2)
-            extra, _ = _sample(world, origin, _through(rays, more), pixel)
-            extra = _display(extra * world.exposure).view(3, -1, len(EDGE_SAMPLES)).sum(2)
-            tone[:, on_edge] = (tone[:, on_edge] + extra) / (1 + len(EDGE_SAMPLES))
+            places = xy[on_edge % pixels, None] + xy.new_tensor(EDGE_SAMPLES)
+            lengths = tuple(edges.sum(1).tolist())
+            directions = [
+                _through(matrix, place.reshape(-1, 2))
+                for matrix, place in zip(through, places.split(lengths), strict=True)
+            ]
+            samples = len(EDGE_SAMPLES)
+            more = Rays(origin, torch.cat(directions, 1), tuple(samples * length for length in lengths))
+            extra, _ = _sample(world, more, pixel)
+            extra = _display(extra * world.exposure).view(3, -1, samples).sum(2)
+            tone[:, on_edge] = (tone[:, on_edge] + extra) / (1 + samples)
     seen = (~hit.sky).float()
-    maps = torch.cat([tone, (hit.time * seen)[None], hit.surface.normal * seen])[:, back]
-    maps = maps.view(-1, height, width)
-    return maps[:3], maps[3], maps[4:], thing[back].view(height, width)
+    maps = torch.cat([tone, (hit.time * seen)[None], hit.surface.normal * seen])
+    maps = maps.view(-1, count, pixels)[..., back].view(-1, count, height, width).movedim(1, 0)
+    return maps[:, :3], maps[:, 3], maps[:, 4:], thing
 
 
 def _tiled(height: int, width: int, device: torch.device) -> Tensor:
@@ -95,15 +111,14 @@ def _tiled(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def _through(rays: Tensor, xy: Tensor) -> Tensor:
-    """World directions [3, N] through pixel positions [N, 2]."""
-    return rays[:, :2] @ xy.T + rays[:, 2:]
+    """World directions [..., 3, N] through pixel positions [N, 2]."""
+    return rays[..., :2] @ xy.T + rays[..., 2:]
 
 
-def _edges(picture: Tensor, thing: Tensor) -> Tensor:
-    """[H, W] bool: pixels that differ from the one to the right or below, and those neighbours."""
-    grey = picture.mean(0)
+def _edges(grey: Tensor, thing: Tensor) -> Tensor:
+    """[F, H, W] bool: pixels that differ from the one to the right or below, and those neighbours."""
     mask = torch.zeros_like(thing, dtype=torch.bool)
-    for axis in (0, 1):
+    for axis in (1, 2):
         length = thing.shape[axis] - 1
         steps = (grey.diff(dim=axis).abs() > EDGE_CONTRAST) | (thing.diff(dim=axis) != 0)
         mask.narrow(axis, 0, length).logical_or_(steps)
@@ -111,14 +126,14 @@ def _edges(picture: Tensor, thing: Tensor) -> Tensor:
     return mask
 
 
-def _sample(world: World, origin: Tensor, direction: Tensor, pixel: float) -> tuple[Tensor, Hit]:
-    """Linear colours [3, N] along rays from one origin, and what they hit."""
-    hit = cast(world, origin, direction)
+def _sample(world: World, rays: Rays, pixel: Tensor) -> tuple[Tensor, Hit]:
+    """Linear colours [3, N] along rays, and what they hit; ``pixel``: [F] width of one at z = 1."""
+    hit, direction = cast(world, rays), rays.direction
     surface = hit.surface
     length = direction.square().sum(0).sqrt()
     facing = (surface.normal * direction).sum(0).abs() / length
     # A pixel's footprint on a slanted surface is longer than wide; the root is between both.
-    footprint = hit.time * pixel / (surface.scale * facing.clamp(min=0.05).sqrt())
+    footprint = hit.time * rays.of_each(pixel) / (surface.scale * facing.clamp(min=0.05).sqrt())
     albedo = world.atlas.sample(surface.tile, surface.u, surface.v, footprint)
     if surface.tint is not None:
         albedo = albedo * surface.tint

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from .units import NUM_KINDS, Units
+from .units import BALL, CONE, CYLINDER, NUM_KINDS, Units
 
 # Low bits of a distance that carry the solid's number while the nearest one is searched.
 INDEX_BITS = 7
@@ -48,21 +48,18 @@ class Shapes:
     """P solids, sorted by kind.
 
     Attributes:
-        units: their unit frames; casting: of those alone that throw shadows.
+        units: their unit frames.
         kind: [P] int64, and kinds: [P, NUM_KINDS] with a 1 for each one's own.
-        center: [P, 3] and reach: [P], a ball around each. half: [P, 3] and extent: [P, 3], along its own axes
-            and along the world's. casts: [P] bool.
+        center: [P, 3] and reach: [P], a ball around each. half: [P, 3] along its own axes. casts: [P] bool.
         side, top, thing: [P] int64. tile, glow: [P].
     """
 
     units: Units
-    casting: Units
     kind: Tensor
     kinds: Tensor
     center: Tensor
     reach: Tensor
     half: Tensor
-    extent: Tensor
     casts: Tensor
     side: Tensor
     top: Tensor
@@ -91,16 +88,13 @@ class Shapes:
             tuple(kinds.sum(0).int().tolist()),
         )
         casts = torch.tensor([solid.casts for solid in solids], dtype=torch.bool)
-        throwing = casts.nonzero()[:, 0]
         return cls(
             units=units,
-            casting=units.take(throwing, tuple(kinds[throwing].sum(0).int().tolist())),
             kind=kind,
             kinds=kinds,
             center=center,
             reach=half.norm(dim=-1),
             half=half,
-            extent=(turn.mT.abs() @ half[..., None])[..., 0],
             casts=casts,
             side=torch.tensor([solid.side for solid in solids], dtype=torch.int64),
             top=torch.tensor([solid.top for solid in solids], dtype=torch.int64),
@@ -115,32 +109,31 @@ class Shapes:
     def to(self, device: torch.device | str) -> Shapes:
         return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
-    def groups(self, chosen: Tensor) -> list[tuple[Units, Tensor]]:
-        """For each row of a [K, P] bool mask its solids and their numbers."""
-        sizes = chosen.sum(1).tolist()
-        counts = (chosen.float() @ self.kinds).int().tolist()
-        numbers = chosen.nonzero()[:, 1].split(sizes)
-        return [
-            (self.units.take(index, tuple(count)), index)
-            for index, count in zip(numbers, counts, strict=True)
-        ]
-
     def in_cones(self, apex: Tensor, axis: Tensor, spread: Tensor) -> Tensor:
-        """[K, P] bool: whose ball reaches into cones from ``apex`` [3] around unit ``axis`` [K, 3].
+        """[K, P] bool: whose ball reaches into cones from ``apex`` [K, 3] around unit ``axis`` [K, 3].
 
-        ``spread``: [K] half angles, radians.
+        ``spread``: [K] half angles, radians. One apex [1, 3] stands for all.
         """
-        way = self.center - apex
-        length = way.square().sum(1).sqrt().clamp(min=1e-9)
-        angle = torch.acos((axis @ way.T / length).clamp(-1, 1))
+        way = self.center - apex[:, None]
+        length = way.square().sum(2).sqrt().clamp(min=1e-9)
+        angle = torch.acos(((way * axis[:, None]).sum(2) / length).clamp(-1, 1))
         return (length <= self.reach) | (
             angle - spread[:, None] <= torch.asin((self.reach / length).clamp(max=1))
         )
 
-    def in_boxes(self, low: Tensor, high: Tensor) -> Tensor:
-        """[K, P] bool: whose bounding box meets boxes from ``low`` to ``high`` [K, 3]."""
-        before = self.center - self.extent <= high[:, None]
-        return (before & (self.center + self.extent >= low[:, None])).all(2)
+    def near_boxes(self, low: Tensor, high: Tensor, way: float) -> Tensor:
+        """[K, P] bool: which ``Units.measure`` may find nearer than ``way`` to points in boxes.
+
+        Args:
+            low, high: [K, 3] corners of the boxes.
+        """
+        half = self.units.half  # [3, P, 1]
+        # The lower bounds for round solids count the way in their shortest radius.
+        is_round = (self.kind == BALL) | (self.kind == CYLINDER) | (self.kind == CONE)
+        wide = torch.where(is_round[:, None], half * (1 + way / half.amin(0)), half + way)
+        extent = ((self.units.to_unit * half).abs() * wide).sum(0)
+        before = self.center - extent <= high[:, None]
+        return (before & (self.center + extent >= low[:, None])).all(2)
 
     def in_beams(self, center: Tensor, radius: Tensor, direction: Tensor) -> Tensor:
         """[K, P] bool: whose ball meets a ball swept from ``center`` [K, 3] along a unit direction [3]."""
@@ -185,15 +178,3 @@ class Shapes:
         normal = normal / normal.square().sum(0).sqrt().clamp(min=1e-12)
         half = self.half.index_select(0, index).T
         return normal, local * half, (to_unit * normal).sum(1) * half
-
-
-def nearest(distance: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest of [P, N] distances and its row, [N] each.
-
-    Rows ride in the low bits while the minimum is taken (an argmin is thirty times slower on a CPU), so of
-    two distances closer than 2e-5 of themselves the lower row wins.
-    """
-    rows = torch.arange(len(distance), device=distance.device, dtype=torch.int32)[:, None]
-    packed = (distance.view(torch.int32) & -MAX_SHAPES).bitwise_or_(rows).amin(0)
-    index = (packed & (MAX_SHAPES - 1)).long()
-    return distance.gather(0, index[None])[0], index

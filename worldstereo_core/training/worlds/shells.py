@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .rays import Rays
 from .units import FAR
 
 
@@ -36,8 +37,8 @@ class Surface:
 class Shell(Protocol):
     """The background that rays meet where no solid is in the way."""
 
-    def enter(self, origin: Tensor, direction: Tensor) -> Tensor:
-        """Ray parameter [N] at the shell from origin [3, 1] along [3, N]; FAR where there is only sky."""
+    def enter(self, rays: Rays) -> Tensor:
+        """Ray parameter [N] at the shell; FAR where there is only sky."""
         ...
 
     def surface(self, points: Tensor) -> Surface:
@@ -65,9 +66,9 @@ class Room:
     tiles: Tensor
     scales: Tensor
 
-    def enter(self, origin: Tensor, direction: Tensor) -> Tensor:
-        inverse = (direction + 1e-12).reciprocal()
-        middle = ((self.low + self.high) / 2)[:, None] - origin
+    def enter(self, rays: Rays) -> Tensor:
+        inverse = (rays.direction + 1e-12).reciprocal_()
+        middle = rays.of_each(((self.low + self.high) / 2)[:, None] - rays.origin)
         half = ((self.high - self.low) / 2)[:, None]
         return (middle * inverse + half * inverse.abs()).amin(0)
 
@@ -102,8 +103,9 @@ class Ground:
     tile: int
     scale: float
 
-    def enter(self, origin: Tensor, direction: Tensor) -> Tensor:
-        time = (self.level - origin[1]) / direction[1].clamp(min=1e-9)
+    def enter(self, rays: Rays) -> Tensor:
+        direction = rays.direction
+        time = rays.of_each(self.level - rays.origin[1]) / direction[1].clamp(min=1e-9)
         flat = direction[::2].square().sum(0).sqrt()
         beyond = (time * flat > self.reach).float()
         return torch.lerp(time, torch.full_like(time, FAR), beyond).clamp(max=FAR)

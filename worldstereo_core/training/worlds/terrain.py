@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
+from .rays import Rays
 from .shells import Surface
 from .units import FAR
 
@@ -81,17 +82,36 @@ class Terrain:
         here, right, below, both = self.corners.index_select(0, index).unbind(1)
         return torch.lerp(torch.lerp(here, right, x), torch.lerp(below, both, x), z)
 
-    def enter(self, origin: Tensor, direction: Tensor) -> Tensor:
-        """Where rays from one origin [3, 1] first go below the surface.
+    def enter(self, rays: Rays) -> Tensor:
+        """Where rays first go below the surface.
 
-        Heights along a fan of vertical planes through the origin, as slopes seen from it, tell where a ray
+        Heights along a fan of vertical planes through a camera, as slopes seen from it, tell where a ray
         of a plane goes under: where the running maximum passes the ray's own slope. That leaves a short
         piece of each ray to look at; the few that pass over it by a hair walk on.
         """
-        num_rays = direction.shape[1]
-        speed = direction[::2].square().sum(0).sqrt().clamp(min=1e-6)
+        speed = rays.direction[::2].square().sum(0).sqrt().clamp(min=1e-6)
+        slope = -rays.direction[1] / speed
+        radii = FIRST_RADIUS * RADIUS_RATIO ** torch.arange(RADII, device=speed.device)
+        radii = radii.to(speed)
+        passed = torch.cat(
+            [
+                self._passed(origin, direction, slope[run], radii)
+                for run, origin, direction in rays.by_camera()
+            ]
+        )
+        result = torch.full_like(speed, FAR)
+        chosen = (passed < RADII).nonzero()[:, 0]
+        if len(chosen):
+            ring = passed[chosen]
+            begin = radii[(ring - 2).clamp(min=0)] * (ring > 1) / speed[chosen]
+            end = radii[(ring + 1).clamp(max=RADII - 1)] / speed[chosen]
+            origin = rays.of_each(rays.origin).expand(3, len(speed))
+            self._search(origin, rays.direction, chosen, begin, end, result)
+        return result
+
+    def _passed(self, origin: Tensor, direction: Tensor, slope: Tensor, radii: Tensor) -> Tensor:
+        """How many of the radii rays from one origin [3, 1] are seen to pass over the ground, [N]."""
         turn, low, step = _fan(direction)
-        radii = (FIRST_RADIUS * RADIUS_RATIO ** torch.arange(RADII, device=direction.device)).to(direction)
         planes = low + step * torch.arange(PLANES, device=direction.device)
         middle = torch.atan2(direction[0].sum(), direction[2].sum())
         x = origin[0] + torch.sin(middle + planes)[:, None] * radii
@@ -99,15 +119,7 @@ class Terrain:
         seen = (self.height(x.reshape(-1), z.reshape(-1)).view(PLANES, RADII) + origin[1]) / radii
         seen = torch.maximum(seen[:-1], seen[1:]).cummax(1).values  # between two planes: the higher one
         plane = ((turn - low) / step).long().clamp(0, PLANES - 2)
-        passed = _count_below(seen, plane, -direction[1] / speed)
-        result = torch.full_like(speed, FAR)
-        rays = (passed < RADII).nonzero()[:, 0]
-        if len(rays):
-            ring = passed[rays]
-            begin = radii[(ring - 2).clamp(min=0)] * (ring > 1) / speed[rays]
-            end = radii[(ring + 1).clamp(max=RADII - 1)] / speed[rays]
-            self._search(origin.expand(3, num_rays), direction, rays, begin, end, result)
-        return result
+        return _count_below(seen, plane, slope)
 
     def _search(
         self, origin: Tensor, direction: Tensor, rays: Tensor, begin: Tensor, end: Tensor, result: Tensor

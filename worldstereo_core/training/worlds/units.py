@@ -37,7 +37,7 @@ class Units:
         return self.shift.shape[1]
 
     def take(self, index: Tensor, counts: tuple[int, ...]) -> Units:
-        """Some of the solids, in ascending order of ``index`` [M]; ``counts`` of each kind among them."""
+        """Solids ``index`` [M], which keeps them sorted by kind; ``counts`` of each kind among them."""
         return Units(
             self.to_unit.index_select(1, index),
             self.shift.index_select(1, index),
@@ -63,19 +63,26 @@ class Units:
         Args:
             origin, direction: [3, P, N] or [3, P, 1] in the unit frames.
         """
-        parts, begin = [], 0
+        nears: list[Tensor] = []
+        fars: list[Tensor] = []
+        begin = 0
         for count, span in zip(self.counts, _SPANS, strict=True):
             if count:
                 near, far = span(origin[:, begin : begin + count], direction[:, begin : begin + count])
-                # Arithmetic, not torch.where: several times faster on a CPU. Huge where missed or behind.
-                late = torch.maximum(near - far, EPSILON - near).clamp_(min=0).mul_(MISS)
-                parts.append(near + late)
+                nears.append(near)
+                fars.append(far)
                 begin += count
-        return (torch.cat(parts) if len(parts) > 1 else parts[0]).clamp_(EPSILON, FAR)
+        near, far = (torch.cat(parts) if len(parts) > 1 else parts[0] for parts in (nears, fars))
+        # Arithmetic, not torch.where: several times faster on a CPU. Huge where missed or behind.
+        late = torch.maximum(near - far, torch.rsub(near, EPSILON)).clamp_(min=0).mul_(MISS)
+        return late.add_(near).clamp_(EPSILON, FAR)
 
     def distance(self, points: Tensor) -> Tensor:
         """A lower bound of the way from world points [3, N] to each solid, [P, N]; negative inside."""
-        local = self.into_unit(points)
+        return self.measure(self.into_unit(points))
+
+    def measure(self, local: Tensor) -> Tensor:
+        """``distance`` for points [3, P, N] in the unit frames already."""
         begin, parts = 0, []
         for kind, count in enumerate(self.counts):
             if count:
