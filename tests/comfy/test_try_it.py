@@ -75,7 +75,7 @@ def test_two_clips_look_like_the_world_and_come_back_to_its_first_picture(comfy_
     )
     first = truth[0][:1]
     far = slice(FRAMES // 2 + 1, None)  # far from the given picture
-    # The first picture held still has 15.3 dB there, the model without control 14, random weights 12.
+    # The first picture held still has 15.3 dB there, the model without control 13, random weights 12.
     still = psnr(first, truth[0][far]).mean()
     away = psnr(clips[0], truth[0])[far].mean()
     assert away > 18.5 and away > still + 3, (away, still)

@@ -14,8 +14,8 @@ minute on 2 CPU cores.
 Writes clip_01.mp4, ..., contact_sheet.png (beside every clip what the world really looks like), world.ply,
 report.json, and the first picture as scene/image.png, scene/depth.npz and scene/camera.json, ready for the
 render command."""
-# Never learnt from: training takes seeds below 1,000,000. Most of what its moves see is known by then; a model so
-# small makes up little that one would recognise.
+# Never learnt from: training takes seeds below 1,000,000. Most of what its moves see is known by then; what a
+# model so small makes up is hardly recognised.
 WORLD = 1_000_026
 
 
