@@ -58,6 +58,20 @@ class PartSizes:
     def all(cls) -> PartSizes:
         return cls(True, GLOBAL_INPUTS, PICTURE_CHANNELS, WARPED_CHANNELS, GEOMETRY_CHANNELS, ATTENTION_WIDTH)
 
+    @classmethod
+    def of(cls, names: Iterable[str]) -> PartSizes:
+        """The parts of these names (``PART_NAMES``), in the sizes that ``part_inputs`` makes inputs for."""
+        names = set(names)
+        unknown = names - set(PART_NAMES)
+        if unknown or not names:
+            raise WorldStereoError(
+                f"parts: got {', '.join(sorted(unknown)) or 'none'}, expected some of "
+                f"{', '.join(PART_NAMES)}. Name at least one of these."
+            )
+        every = zip(fields(cls), PART_NAMES, strict=True)
+        sizes = cls.all()
+        return cls(**{field.name: getattr(sizes, field.name) for field, name in every if name in names})
+
     @property
     def names(self) -> tuple[str, ...]:
         """The parts' names, as in files and on nodes."""
