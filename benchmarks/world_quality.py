@@ -7,8 +7,12 @@ its surface is visible in one of those frames, else as novel; exact geometry dec
 With --drift N, clips are also generated one after the other in a growing memory of generated pictures (their
 depth is exact); the last of the N moves comes back to the first camera.
 
+With --part-files, controls with optional parts (stage ``parts``) are compared with both memories on the same
+clips from the same noise, and the differences are given with their standard errors. A file with the part
+``pictures`` gets a second row, with edges and semantic pictures of the truth, which no memory knows.
+
 Run: python benchmarks/world_quality.py --model FOLDER [--worldstereo FILE] [--worlds 12] [--drift 6]
-    [--output benchmarks/results/world_quality.md]
+    [--part-files FILE ...] [--output benchmarks/results/world_quality.md]
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from worldstereo_core.adapters.diffusers.loader import LoadedWorldStereo, load_worldstereo
 from worldstereo_core.adapters.diffusers.pipeline import generate_clip
 from worldstereo_core.adapters.diffusers.vae import KeyframeVAE
+from worldstereo_core.checks import WorldStereoError
 from worldstereo_core.commands.clips import first_frame
 from worldstereo_core.commands.generate_run import Embeddings, read_embeddings
 from worldstereo_core.commands.model_folder import find_backbone, find_model
@@ -41,10 +46,13 @@ from worldstereo_core.memory.memory import GeometricMemory
 from worldstereo_core.model.checkpoint import load_checkpoint
 from worldstereo_core.model.condition import ControlCondition
 from worldstereo_core.model.conditioning import build_condition
+from worldstereo_core.model.control_parts import PART_NAMES, PartStrength
 from worldstereo_core.model.control_session import ControlStrength
+from worldstereo_core.model.part_inputs import add_part_inputs
 from worldstereo_core.schedule import DMDSchedule, Schedule, UniPCSchedule
 from worldstereo_core.training.camera_error import camera_error
 from worldstereo_core.training.geometry_errors import GeometryErrors
+from worldstereo_core.training.part_clips import edge_pictures, semantic_pictures
 from worldstereo_core.training.picture_metrics import gradient_deviation, masked_psnr, ssim
 from worldstereo_core.training.world_clips import HELD_OUT_SEED, WorldClips, WorldScene, quiet_retrieval
 
@@ -65,7 +73,42 @@ COLUMNS = (
     ("camera, % of depth", "camera_distance"),
     ("seconds per clip", "seconds"),
 )
+PAIRED = (
+    ("PSNR, dB", "psnr"),
+    ("PSNR revisited, dB", "psnr_revisited"),
+    ("PSNR novel, dB", "psnr_novel"),
+    ("SSIM revisited", "ssim_revisited"),
+    ("gradient deviation", "deviation"),
+)
+WITHOUT_PARTS = PartStrength(**dict.fromkeys(PART_NAMES, 0.0))
 NO_ERRORS = GeometryErrors(share=0.0)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a user may give beside a memory: edges and semantic pictures [T, 3, H, W], 0..1, or None."""
+
+    edges: Tensor | None = None
+    semantic: Tensor | None = None
+
+    @classmethod
+    def of(cls, scene: WorldScene) -> Pictures:
+        edges = edge_pictures(scene).float()
+        return cls(edges[:, None].expand(-1, 3, -1, -1), semantic_pictures(scene))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: who generates, shown what."""
+
+    name: str
+    studio: Studio
+    signal: str
+    has_pictures: bool = False
+
+    def generate(self, scene: WorldScene, seed: int) -> Tensor:
+        pictures = Pictures.of(scene) if self.has_pictures else None
+        return self.studio.generate(self.signal, scene.memory, scene.cameras, scene.frames[0], seed, pictures)
 
 
 @dataclass(frozen=True)
@@ -79,26 +122,34 @@ class Studio:
     radius: float
 
     def generate(
-        self, signal: str, memory: GeometricMemory, cameras: Cameras, first: Tensor, seed: int
+        self,
+        signal: str,
+        memory: GeometricMemory,
+        cameras: Cameras,
+        first: Tensor,
+        seed: int,
+        pictures: Pictures | None = None,
     ) -> Tensor:
         """[T, 3, H, W] of a clip that begins with a picture and is shown one choice of signals."""
         assert self.context.text is not None
+        condition = self.condition(signal, memory, cameras, first, pictures or Pictures())
         return generate_clip(
             self.model.backbone,
             self.model.control,
             self.vae,
             image=first,
-            condition=self.condition(signal, memory, cameras, first),
+            condition=condition,
             text_embeds=self.context.text,
             image_embeds=self.context.image,
             schedule=self.schedule,
             guidance=1.0,
             generator=torch.Generator().manual_seed(seed),
             strength=ControlStrength(overall=0.0 if signal == "none" else 1.0),
+            parts=PartStrength() if signal == "both" else WITHOUT_PARTS,
         )
 
     def condition(
-        self, signal: str, memory: GeometricMemory, cameras: Cameras, first: Tensor
+        self, signal: str, memory: GeometricMemory, cameras: Cameras, first: Tensor, pictures: Pictures
     ) -> ControlCondition:
         config = self.model.checkpoint.config
         render = memory.render(cameras, radius=self.radius)
@@ -110,10 +161,18 @@ class Studio:
         if config.takes_references and signal in ("stereo", "both"):
             with quiet_retrieval():
                 references = memory.retrieve(cameras, 8)
-        condition = build_condition(config, self.vae, cameras, render.image, render.hole_mask, references)
+        known = memory if signal == "both" and config.parts.attention_width else None
+        condition = build_condition(
+            config, self.vae, cameras, render.image, render.hole_mask, references, memory=known
+        )
         if signal == "none":
             condition = replace(condition, camera_tokens=None, reference_camera_tokens=None)
-        return condition
+        if signal != "both":
+            return condition
+        shown = {"edges": pictures.edges, "semantic": pictures.semantic}
+        return add_part_inputs(
+            condition, config, self.vae, cameras, render.hole_mask, memory, references, **shown
+        )
 
 
 def drift(studio: Studio, worlds: WorldClips, number: int, signal: str) -> list[float]:
@@ -159,6 +218,7 @@ def measure(frames: Tensor, scene: WorldScene) -> dict[str, float]:
     return {
         "camera_deg": statistics.median(error.rotation_deg for error in found) if found else math.nan,
         "camera_distance": 100 * statistics.median(error.distance for error in found) if found else math.nan,
+        "psnr": float(masked_psnr(got, truth)),
         "psnr_revisited": float(masked_psnr(got, truth, seen)),
         "psnr_novel": float(masked_psnr(got, truth, ~seen)),
         "ssim_revisited": float(ssim(got, truth, seen)),
@@ -178,6 +238,45 @@ def table(results: dict[str, dict[str, list[float]]]) -> str:
     return "\n".join(lines)
 
 
+def part_rows(files: list[Path], studio: Studio, backbone: Path | None) -> list[Row]:
+    """A row per file of a control with parts, and one more where it takes pictures."""
+    rows = []
+    for file in files:
+        model = load_worldstereo(backbone, file)
+        names = model.checkpoint.config.parts.names
+        if not names:
+            raise WorldStereoError(
+                f"--part-files: {file} has no optional parts. Name files that `train` wrote in stage parts."
+            )
+        row = Row(f"both + {' + '.join(names)}", replace(studio, model=model), "both")
+        rows.append(row)
+        if "pictures" in names:
+            rows.append(replace(row, name=f"{row.name} (edges, semantic given)", has_pictures=True))
+    return rows
+
+
+def paired_table(results: dict[str, dict[str, list[float]]], rows: list[Row]) -> str:
+    """What each row adds to both memories, clip by clip: mean and standard error of the difference."""
+    head = "| added to both | " + " | ".join(name for name, _ in PAIRED) + " | verdict |"
+    lines = [head, "|---" * (len(PAIRED) + 2) + "|"]
+    for row in rows:
+        found = [paired(results[row.name][key], results["both"][key]) for _, key in PAIRED]
+        cells = [f"{mean:+.3g} ± {error:.2g} ({count})" for mean, error, count in found]
+        mean, error, _ = found[0]
+        verdict = "helps" if mean > 2 * error else "harms" if mean < -2 * error else "no difference shown"
+        name = row.name.removeprefix("both + ")
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {verdict} |")
+    return "\n".join(lines)
+
+
+def paired(values: list[float], others: list[float]) -> tuple[float, float, int]:
+    """Mean of the differences, its standard error, and how many clips have both figures."""
+    gains = [a - b for a, b in zip(values, others, strict=True) if a == a and b == b]
+    if len(gains) < 2:
+        return math.nan, math.nan, len(gains)
+    return statistics.fmean(gains), statistics.stdev(gains) / math.sqrt(len(gains)), len(gains)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -194,12 +293,16 @@ def main() -> None:
     parser.add_argument("--signals", nargs="+", choices=list(SIGNALS), default=list(SIGNALS))
     parser.add_argument("--drift", type=int, default=0, metavar="CLIPS", help="also drift over so many clips")
     parser.add_argument("--drift-worlds", type=int, default=3, help="worlds for that (3)")
+    parser.add_argument(
+        "--part-files", nargs="+", type=Path, default=[], metavar="FILE", help="controls with optional parts"
+    )
     parser.add_argument("--output", type=Path, help="Markdown file for the table")
     args = parser.parse_args()
 
     files = find_model(args.model, worldstereo=args.worldstereo)
     is_complete = load_checkpoint(files.worldstereo).is_complete
-    model = load_worldstereo(None if is_complete else find_backbone(args.model), files.worldstereo)
+    backbone = None if is_complete else find_backbone(args.model)
+    model = load_worldstereo(backbone, files.worldstereo)
     config = model.checkpoint.config
     vae = KeyframeVAE.from_file(files.vae, dtype=torch.float32)
     context = read_embeddings(files.null_context, None, None)
@@ -212,6 +315,9 @@ def main() -> None:
     if config.variant != "memory-dmd":
         schedule = UniPCSchedule(args.steps, args.shift)
     studio = Studio(model, vae, context, schedule, args.radius)
+    rows = [Row(signal, studio, signal) for signal in args.signals]
+    with_parts = part_rows(args.part_files, studio, backbone)
+    assert not with_parts or "both" in args.signals, "--part-files are compared with the signal both"
 
     results: dict[str, dict[str, list[float]]] = {}
     shares: list[float] = []
@@ -220,19 +326,27 @@ def main() -> None:
         shares.append(float(scene.seen_before()[1:].float().mean()))
         through_vae = vae.decode_keyframes(vae.encode_keyframes(scene.frames))
         record(results, "limit of the VAE", {**measure(through_vae, scene), "seconds": float("nan")})
-        for signal in args.signals:
+        for row in [*rows, *with_parts]:
             before = time.perf_counter()
-            frames = studio.generate(signal, scene.memory, scene.cameras, scene.frames[0], number)
+            frames = row.generate(scene, number)
             seconds = time.perf_counter() - before
-            record(results, signal, {**measure(frames, scene), "seconds": seconds})
+            record(results, row.name, {**measure(frames, scene), "seconds": seconds})
         print(f"world {number + 1} of {args.worlds} ({scene.kind}), {shares[-1]:.0%} revisited", flush=True)
         print(table(results), flush=True)
+        if with_parts:
+            print(paired_table(results, with_parts), flush=True)
     drifts: dict[str, list[list[float]]] = {}
     for number in range(args.drift_worlds if args.drift else 0):
         for signal in args.signals:
             values = drift(studio, replace(worlds, clips_per_world=args.drift), number, signal)
             drifts.setdefault(signal, []).append(values)
     parts = [table(results)]
+    if with_parts:
+        title = (
+            "Parts against both memories without them, clip by clip from the same noise: mean difference ± "
+            "its standard error (clips). The verdict asks for twice the standard error in PSNR over all pixels."
+        )
+        parts += ["", title, "", paired_table(results, with_parts)]
     if drifts:
         title = (
             f"PSNR in dB, clip after clip in one world of generated pictures ({args.drift_worlds} worlds):"

@@ -21,6 +21,8 @@ from ..memory.memory import GeometricMemory
 from ..memory.retrieval import References
 from ..memory.view import View
 from ..model.conditioning import VAE, build_condition
+from ..model.control_parts import PartStrength
+from ..model.part_inputs import add_part_inputs
 from ..schedule import Schedule
 from .progress import StageBars
 
@@ -42,6 +44,7 @@ class Engine:
         schedule, guidance: None = what the file was made for.
         render_settings: of ``render_points``.
         max_references: most views shown to a memory model.
+        parts: factors on the control's optional parts, where it has any.
     """
 
     model: LoadedWorldStereo
@@ -53,6 +56,7 @@ class Engine:
     guidance: float | None = None
     render_settings: dict[str, Any] = field(default_factory=dict)
     max_references: int = 8
+    parts: PartStrength = PartStrength()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,17 @@ def make_clip(
             render.hole_mask,
             references,
             progress=bars.stage("encode"),
+            memory=memory if config.parts.attention_width and engine.parts.attention else None,
+        )
+        condition = add_part_inputs(
+            condition,
+            config,
+            engine.vae,
+            cameras,
+            render.hole_mask,
+            memory,
+            references,
+            progress=bars.stage("parts"),
         )
         seconds["encode"] = time.perf_counter() - start
 
@@ -127,6 +142,7 @@ def make_clip(
             schedule=engine.schedule,
             guidance=engine.guidance,
             generator=generator,
+            parts=engine.parts,
             progress=bars.move,
         )
         seconds["generate"] = time.perf_counter() - start

@@ -7,6 +7,7 @@ convolutions, Zhang et al. 2023, arXiv 2302.05543).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,40 @@ class PartStrength:
     warped_references: float = 1.0
     geometry: float = 1.0
     attention: float = 1.0
+
+
+def read_strengths(option: str, text: str, names: Sequence[str], source: str) -> PartStrength:
+    """``"modulation=1,geometry=0.5"`` -> strengths; parts that are not named stay at 1.
+
+    Args:
+        option: its name, for messages.
+        text: pairs of part and factor, joined by commas.
+        names: the parts that the control has.
+        source: the control's file, for messages.
+
+    Raises: WorldStereoError for a part that the control does not have, and for what is no pair.
+    """
+    changes: dict[str, float] = {}
+    for pair in text.split(","):
+        name, _, factor = (piece.strip() for piece in pair.partition("="))
+        if name not in names:
+            has = f"it has {', '.join(names)}" if names else "it has none"
+            raise WorldStereoError(
+                f"{option}: {source} has no part {name!r}; {has}. Name parts of the file, or leave "
+                f"{option} out."
+            )
+        if name in changes:
+            raise WorldStereoError(f"{option}: {name} is given twice. Give each part one strength.")
+        try:
+            changes[name] = float(factor)
+        except ValueError:
+            changes[name] = math.nan
+        if not math.isfinite(changes[name]):
+            raise WorldStereoError(
+                f"{option}: got {pair.strip()!r}, expected PART=STRENGTH, e.g. {name}=0.5 (1 = as trained, "
+                "0 = off)."
+            )
+    return replace(PartStrength(), **changes)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 OBJECT_WINDOW, LOCAL_WINDOW = 1 / 4, 1 / 16  # of the picture's height, for depth relative to its surroundings
 EDGE_STEP = 0.1  # neighbours whose depths differ by more, as a share, span no surface
+FED_OTHERWISE = ("modulation", "attention")  # by nothing, and by ``build_condition``
 SEEN_CELL = 0.5  # share of a cell's pixels that must be seen by a reference
 RELEASED_RADIUS = 0.008  # of points in renders, half picture heights
 
@@ -217,7 +218,7 @@ def warped_latents(
 
 
 def point_radius(height: int, width: int) -> float:
-    """Radius of points that leaves no gaps: the released one, and never less than a pixel of small pictures."""
+    """Radius of points that leaves no gaps: the released one, and at least a pixel of small pictures."""
     return max(RELEASED_RADIUS, 2 / min(height, width))
 
 
@@ -293,7 +294,8 @@ def add_part_inputs(
 
     Raises: ShapeError if pictures differ from the renders in number or size.
     """
-    if not config.parts.names:
+    fed = [name for name in config.parts.names if name not in FED_OTHERWISE]
+    if not fed:
         return condition
     for name, given in (("edges", edges), ("semantic", semantic)):
         if given is not None:
@@ -305,7 +307,7 @@ def add_part_inputs(
         logger.warning(
             "The file has the optional parts %s, which take their inputs from the memory; none is given, so "
             "they are off. Wire the memory that was rendered into Encode Control.",
-            ", ".join(name for name in config.parts.names if name != "modulation"),
+            ", ".join(fed),
         )
         if not config.parts.picture_channels or (edges is None and semantic is None):
             return condition

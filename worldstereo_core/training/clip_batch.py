@@ -193,7 +193,7 @@ def _grey(clips: EncodedClips) -> Tensor:
 def _draw_references(
     clips: EncodedClips, settings: ReferenceSettings, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Latents [B, 16, V, h, w], w2c [B, V, 4, 4], slots [V] (the whole batch's) and views [B, V] of the bank."""
+    """Latents [B, 16, V, h, w], w2c [B, V, 4, 4], slots [V] (the batch's) and views [B, V] of the bank."""
 
     def happens(share: float) -> bool:
         return float(torch.rand((), generator=generator)) < share

@@ -1,4 +1,4 @@
-"""What the optional parts of a control are shown with training clips: made by the code that inference uses."""
+"""What the optional parts of a control are shown with training clips, made by the code of inference."""
 
 from __future__ import annotations
 

@@ -131,7 +131,9 @@ class WorldClips:
             seen = render_world(world, kept.w2c, kept.K, self.height, self.width)
             sources.append(Source(kept, seen.image, seen.depth))
         memory = self._memory(sources, torch.Generator().manual_seed(index))
-        return WorldScene(world.kind, target, drawn.image, drawn.depth, tuple(sources), memory, drawn.instance)
+        return WorldScene(
+            world.kind, target, drawn.image, drawn.depth, tuple(sources), memory, drawn.instance
+        )
 
     def make(self, index: int) -> TrainingClip:
         """The same as what training needs of it."""

@@ -57,8 +57,8 @@ class PartsStageSettings(DiffusionSettings):
         signals = self.signals
         if signals.none or signals.camera or signals.global_memory or signals.stereo_memory:
             raise WorldStereoError(
-                "signals: got others than both, but parts are added to a control that is shown both memories. "
-                "Leave signals out."
+                "signals: got others than both, but parts are added to a control that is shown both "
+                "memories. Leave signals out."
             )
         if self.networks.worldstereo is None:
             raise WorldStereoError(
@@ -71,8 +71,8 @@ class PartsStage(DiffusionStage):
     """Trains exactly the chosen parts, so that any gain is theirs alone.
 
     The inputs are made from training clips by the code that inference uses (``model.part_inputs``): the
-    memory's depth with its errors, the references that inference would carry over, the token pairs of whatever
-    references the batch is shown.
+    memory's depth with its errors, the references that inference would carry over, the token pairs of the
+    references that the batch is shown.
     """
 
     name = "parts"
@@ -86,8 +86,8 @@ class PartsStage(DiffusionStage):
             unusable = [name for name in settings.parts if name in NEED_REFERENCES]
             if unusable:
                 raise WorldStereoError(
-                    f"parts: {', '.join(unusable)} take reference views, and {self._start.source} is a camera "
-                    "control, which has none. Start from a memory control, or leave them out."
+                    f"parts: {', '.join(unusable)} take reference views, and {self._start.source} is a "
+                    "camera control, which has none. Start from a memory control, or leave them out."
                 )
         self.networks = replace(
             self.networks, control=add_parts(control, PartSizes.of(settings.parts), self.seed)
@@ -131,7 +131,7 @@ class PartsStage(DiffusionStage):
 
     @torch.no_grad()
     def validate(self, generator: torch.Generator) -> dict[str, float]:
-        """Velocity error on held-out clips with and without the parts, and the gain with its standard error."""
+        """Velocity error on held-out clips with and without the parts; the gain and its standard error."""
         errors = []
         for parts in (PartStrength(), WITHOUT_PARTS):
             seeded = torch.Generator().manual_seed(self.seed)
