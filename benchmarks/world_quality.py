@@ -344,7 +344,7 @@ def main() -> None:
     if with_parts:
         title = (
             "Parts against both memories without them, clip by clip from the same noise: mean difference ± "
-            "its standard error (clips). The verdict asks for twice the standard error in PSNR over all pixels."
+            "its standard error (clips). The verdict asks for twice that error in PSNR over all pixels."
         )
         parts += ["", title, "", paired_table(results, with_parts)]
     if drifts:
