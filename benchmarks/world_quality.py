@@ -12,12 +12,16 @@ clips from the same noise, and the differences are given with their standard err
 ``pictures`` gets a second row, with edges and semantic pictures of the truth, which no memory knows.
 
 Run: python benchmarks/world_quality.py --model FOLDER [--worldstereo FILE] [--worlds 12] [--drift 6]
-    [--part-files FILE ...] [--output benchmarks/results/world_quality.md]
+    [--part-files FILE ...] [--output FILE.md] [--figure FILE.jpg]
+    [--record benchmarks/results/world_quality.json --name "4 steps"]
+
+scripts/quality_report.py makes README's table of the recorded runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import platform
 import statistics
@@ -28,15 +32,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.part_comparison import Pictures, paired_table
 from worldstereo_core.adapters.diffusers.loader import LoadedWorldStereo, load_worldstereo
 from worldstereo_core.adapters.diffusers.pipeline import generate_clip
 from worldstereo_core.adapters.diffusers.vae import KeyframeVAE
 from worldstereo_core.checks import WorldStereoError
 from worldstereo_core.commands.clips import first_frame
+from worldstereo_core.commands.contact_sheet import Row, contact_sheet
 from worldstereo_core.commands.generate_run import Embeddings, read_embeddings
 from worldstereo_core.commands.model_folder import find_backbone, find_model
 from worldstereo_core.geometry.cameras import Cameras
@@ -46,13 +53,12 @@ from worldstereo_core.memory.memory import GeometricMemory
 from worldstereo_core.model.checkpoint import load_checkpoint
 from worldstereo_core.model.condition import ControlCondition
 from worldstereo_core.model.conditioning import build_condition
-from worldstereo_core.model.control_parts import PART_NAMES, PartStrength
+from worldstereo_core.model.control_parts import WITHOUT_PARTS, PartStrength
 from worldstereo_core.model.control_session import ControlStrength
 from worldstereo_core.model.part_inputs import add_part_inputs
 from worldstereo_core.schedule import DMDSchedule, Schedule, UniPCSchedule
 from worldstereo_core.training.camera_error import camera_error
 from worldstereo_core.training.geometry_errors import GeometryErrors
-from worldstereo_core.training.part_clips import edge_pictures, semantic_pictures
 from worldstereo_core.training.picture_metrics import gradient_deviation, masked_psnr, ssim
 from worldstereo_core.training.world_clips import HELD_OUT_SEED, WorldClips, WorldScene, quiet_retrieval
 
@@ -73,32 +79,12 @@ COLUMNS = (
     ("camera, % of depth", "camera_distance"),
     ("seconds per clip", "seconds"),
 )
-PAIRED = (
-    ("PSNR, dB", "psnr"),
-    ("PSNR revisited, dB", "psnr_revisited"),
-    ("PSNR novel, dB", "psnr_novel"),
-    ("SSIM revisited", "ssim_revisited"),
-    ("gradient deviation", "deviation"),
-)
-WITHOUT_PARTS = PartStrength(**dict.fromkeys(PART_NAMES, 0.0))
 NO_ERRORS = GeometryErrors(share=0.0)
+SHOWN_WORLDS, SHOWN_FRAMES = 3, (2, 5, 8)  # of the figure: a world of each kind
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What a user may give beside a memory: edges and semantic pictures [T, 3, H, W], 0..1, or None."""
-
-    edges: Tensor | None = None
-    semantic: Tensor | None = None
-
-    @classmethod
-    def of(cls, scene: WorldScene) -> Pictures:
-        edges = edge_pictures(scene).float()
-        return cls(edges[:, None].expand(-1, 3, -1, -1), semantic_pictures(scene))
-
-
-@dataclass(frozen=True)
-class Row:
+class Line:
     """A line of the table: who generates, shown what."""
 
     name: str
@@ -238,7 +224,7 @@ def table(results: dict[str, dict[str, list[float]]]) -> str:
     return "\n".join(lines)
 
 
-def part_rows(files: list[Path], studio: Studio, backbone: Path | None) -> list[Row]:
+def part_rows(files: list[Path], studio: Studio, backbone: Path | None) -> list[Line]:
     """A row per file of a control with parts, and one more where it takes pictures."""
     rows = []
     for file in files:
@@ -248,33 +234,11 @@ def part_rows(files: list[Path], studio: Studio, backbone: Path | None) -> list[
             raise WorldStereoError(
                 f"--part-files: {file} has no optional parts. Name files that `train` wrote in stage parts."
             )
-        row = Row(f"both + {' + '.join(names)}", replace(studio, model=model), "both")
+        row = Line(f"both + {' + '.join(names)}", replace(studio, model=model), "both")
         rows.append(row)
         if "pictures" in names:
             rows.append(replace(row, name=f"{row.name} (edges, semantic given)", has_pictures=True))
     return rows
-
-
-def paired_table(results: dict[str, dict[str, list[float]]], rows: list[Row]) -> str:
-    """What each row adds to both memories, clip by clip: mean and standard error of the difference."""
-    head = "| added to both | " + " | ".join(name for name, _ in PAIRED) + " | verdict |"
-    lines = [head, "|---" * (len(PAIRED) + 2) + "|"]
-    for row in rows:
-        found = [paired(results[row.name][key], results["both"][key]) for _, key in PAIRED]
-        cells = [f"{mean:+.3g} ± {error:.2g} ({count})" for mean, error, count in found]
-        mean, error, _ = found[0]
-        verdict = "helps" if mean > 2 * error else "harms" if mean < -2 * error else "no difference shown"
-        name = row.name.removeprefix("both + ")
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {verdict} |")
-    return "\n".join(lines)
-
-
-def paired(values: list[float], others: list[float]) -> tuple[float, float, int]:
-    """Mean of the differences, its standard error, and how many clips have both figures."""
-    gains = [a - b for a, b in zip(values, others, strict=True) if a == a and b == b]
-    if len(gains) < 2:
-        return math.nan, math.nan, len(gains)
-    return statistics.fmean(gains), statistics.stdev(gains) / math.sqrt(len(gains)), len(gains)
 
 
 def main() -> None:
@@ -297,6 +261,9 @@ def main() -> None:
         "--part-files", nargs="+", type=Path, default=[], metavar="FILE", help="controls with optional parts"
     )
     parser.add_argument("--output", type=Path, help="Markdown file for the table")
+    parser.add_argument("--figure", type=Path, help="picture file: truth, render and clips of three worlds")
+    parser.add_argument("--record", type=Path, help="JSON file that the figures of this run are added to")
+    parser.add_argument("--name", help="of the run in that file; a run of the same name is replaced")
     args = parser.parse_args()
 
     files = find_model(args.model, worldstereo=args.worldstereo)
@@ -315,12 +282,13 @@ def main() -> None:
     if config.variant != "memory-dmd":
         schedule = UniPCSchedule(args.steps, args.shift)
     studio = Studio(model, vae, context, schedule, args.radius)
-    rows = [Row(signal, studio, signal) for signal in args.signals]
+    rows = [Line(signal, studio, signal) for signal in args.signals]
     with_parts = part_rows(args.part_files, studio, backbone)
-    assert not with_parts or "both" in args.signals, "--part-files are compared with the signal both"
+    assert not with_parts or "both" in args.signals, "--part-files are compared with both"
 
     results: dict[str, dict[str, list[float]]] = {}
     shares: list[float] = []
+    shown: dict[str, list[Tensor]] = {}
     for number in range(args.worlds):
         scene = worlds.scene((number + 1) * worlds.clips_per_world - 1)
         shares.append(float(scene.seen_before()[1:].float().mean()))
@@ -331,10 +299,16 @@ def main() -> None:
             frames = row.generate(scene, number)
             seconds = time.perf_counter() - before
             record(results, row.name, {**measure(frames, scene), "seconds": seconds})
+            if number < SHOWN_WORLDS:
+                shown.setdefault(row.name, []).append(frames)
+        if number < SHOWN_WORLDS:
+            shown.setdefault("truth", []).append(scene.frames)
+            render = scene.memory.render(scene.cameras, radius=studio.radius)
+            shown.setdefault("render", []).append(render.image)
         print(f"world {number + 1} of {args.worlds} ({scene.kind}), {shares[-1]:.0%} revisited", flush=True)
         print(table(results), flush=True)
         if with_parts:
-            print(paired_table(results, with_parts), flush=True)
+            print(paired_table(results, [row.name for row in with_parts]), flush=True)
     drifts: dict[str, list[list[float]]] = {}
     for number in range(args.drift_worlds if args.drift else 0):
         for signal in args.signals:
@@ -346,7 +320,7 @@ def main() -> None:
             "Parts against both memories without them, clip by clip from the same noise: mean difference ± "
             "its standard error (clips). The verdict asks for twice that error in PSNR over all pixels."
         )
-        parts += ["", title, "", paired_table(results, with_parts)]
+        parts += ["", title, "", paired_table(results, [row.name for row in with_parts])]
     if drifts:
         title = (
             f"PSNR in dB, clip after clip in one world of generated pictures ({args.drift_worlds} worlds):"
@@ -372,11 +346,49 @@ def main() -> None:
     if args.output is not None:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(text)
+    if args.figure is not None:
+        figure(shown, steps_of(schedule), args.figure)
+    if args.record is not None:
+        runs = json.loads(args.record.read_text()) if args.record.is_file() else {}
+        runs[args.name or args.model.name] = {
+            "steps": steps_of(schedule),
+            "variant": config.variant,
+            "worlds": args.worlds,
+            "frames": config.num_keyframes,
+            "size": args.size,
+            "revisited_share": round(statistics.fmean(shares), 4),
+            "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, "
+            f"torch {torch.__version__}",
+            "rows": {
+                row: {key: _rounded(values) for key, values in kept.items()} for row, kept in results.items()
+            },
+            "drift": {row: [_rounded(values) for values in kept] for row, kept in drifts.items()},
+        }
+        args.record.write_text(json.dumps(runs, indent=1) + "\n")
+
+
+def _rounded(values: list[float]) -> list[float | None]:
+    return [round(value, 4) if math.isfinite(value) else None for value in values]
+
+
+def figure(shown: dict[str, list[Tensor]], steps: str, path: Path) -> None:
+    """Frames of the first worlds, a row each of: truth, render of the memory, what every signal gives."""
+    titles = {"truth": ("the world", "never learnt from"), "render": ("memory", "points of earlier views")}
+    titles |= {signal: (name, steps) for signal, name in SIGNALS.items()}
+    frames = list(SHOWN_FRAMES)
+    rows = [
+        Row(*titles[kind], torch.cat([clip[frames] for clip in shown[kind]]))
+        for kind in titles
+        if kind in shown
+    ]
+    sheet = contact_sheet("Held-out worlds: what each control signal is worth", rows, thumbnail_width=144)
+    pixels = (sheet * 255).round().byte().permute(1, 2, 0).numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, quality=90)
 
 
 def steps_of(schedule: Schedule) -> str:
-    kind = "DMD" if isinstance(schedule, DMDSchedule) else "UniPC"
-    return f"{schedule.num_steps} {kind} steps"
+    return f"{schedule.num_steps} {'DMD' if isinstance(schedule, DMDSchedule) else 'UniPC'} steps"
 
 
 def record(results: dict[str, dict[str, list[float]]], row: str, figures: dict[str, float]) -> None:

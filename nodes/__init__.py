@@ -12,6 +12,7 @@ from .conditioning import EncodeClipVision, EncodeControl, EncodeFirstFrame, Enc
 from .controls import CarryMask, DrawCoverage, PickView, RenderControls
 from .correspondence import ExportCorrespondences, MatchViews, WarpViews
 from .early_look import LookEarly
+from .example import DrawWorld, MakeNullContext
 from .export import ExportPointCloud
 from .export_world import ExportWorld
 from .generate import ApplyControl, MakeSigmas, MakeUniPCSampler, SplitKeyframes
@@ -33,6 +34,7 @@ NODES = (
     ApplyWeights,
     SaveMergedModel,
     LoadDepth,
+    DrawWorld,
     BuildTrajectory,
     LoadTrajectory,
     SaveTrajectory,
@@ -69,6 +71,7 @@ NODES = (
     CarryMask,
     FitImage,
     EncodeClipVision,
+    MakeNullContext,
     EncodeFirstFrame,
     EncodeKeyframes,
     EncodeControl,

@@ -91,11 +91,12 @@ def edge_threshold_input(is_advanced: bool = False) -> io.Float.Input:
         default=0.35,
         min=0.0,
         max=1.0,
-        step=0.01,
+        step=0.001,
+        round=False,
         optional=is_advanced,
         advanced=is_advanced or None,
         tooltip="Points on depth edges are dropped: higher drops more, 0 keeps all. No unit; 0.35 is the "
-        "released value.",
+        "released value; pictures of 64 rows want 0.001.",
     )
 
 

@@ -20,7 +20,7 @@ from ..worldstereo_core.memory.memory import GeometricMemory
 from .camera import fewer_frames
 from .images import check_not_decoded_as_video, many_masks, pictures
 from .io_types import Da3GeometrySocket, MemorySocket, MogeGeometrySocket, TrajectorySocket
-from .places import edge_threshold_input
+from .places import edge_threshold_input, radius_input
 from .progress import node_progress, render_device
 
 logger = logging.getLogger(__name__)
@@ -163,6 +163,10 @@ class UpdateMemory(io.ComfyNode):
                     tooltip="What depth pictures hold: depth (far is bright) or disparity = 1 / depth (near "
                     "is bright). Not used for MoGe and Depth Anything geometry.",
                 ),
+                radius_input(
+                    "Point radius for finding holes, as a share of half the shorter side: as in Render "
+                    "Memory along Trajectory."
+                ),
             ],
             outputs=[
                 MemorySocket.Output("memory", tooltip="A new memory that holds the clip as well."),
@@ -192,6 +196,7 @@ class UpdateMemory(io.ComfyNode):
         edge_threshold: float = 0.35,
         percentile: float = 2.0,
         depth_kind: PictureKind = "depth",
+        radius: float = 0.008,
     ) -> io.NodeOutput:
         frames = pictures("images", images)
         check_not_decoded_as_video(frames.shape[0], trajectory.num_frames)
@@ -216,6 +221,7 @@ class UpdateMemory(io.ComfyNode):
             carving=CARVINGS.get(carving, carving),
             edge_threshold=edge_threshold,
             percentile=percentile,
+            radius=radius,
             progress=node_progress(),
         )
         logger.info("WorldStereo: %s", report.text)

@@ -60,11 +60,14 @@ def test_only_the_entry_is_served_as_a_script():
 
 def test_what_ships_is_complete_and_nothing_of_it_is_ignored():
     ignored = (ROOT / ".comfyignore").read_text(encoding="utf-8").split()
-    needed = ("nodes", "worldstereo_core", "web/dist", "locales", "subgraphs", "workflows", "__init__.py")
+    needed = ("nodes", "worldstereo_core", "web/dist", "locales", "subgraphs", "workflows", "weights")
+    needed += ("__init__.py",)
     assert all((ROOT / name).exists() for name in needed)
     assert not [name for name in needed if f"{name}/" in ignored or name in ignored]
     assert {f"{name}/" for name in UNSHIPPED} <= set(ignored)
     assert tracked("web/dist/worldstereo.js") and tracked("web/dist/docs/*.md")
+    weights = tracked("weights/*")
+    assert weights and sum(path.stat().st_size for path in weights) <= 30e6
 
 
 def test_the_registry_finds_what_it_asks_for():

@@ -14,7 +14,7 @@ from .commands import demo, export, generate, render, train, verify
 DESCRIPTION = """\
 One picture, a camera path, consistent clips and a 3D world: WorldStereo 2.0 without ComfyUI.
 
-  demo      draw an example scene and run the whole path on it with tiny random weights
+  demo      draw an example scene and run the whole path on it with the small model
   render    draw a photo's points along a camera path (no model needed)
   generate  clips, a point cloud and a memory from a photo, its depth and camera paths
   export    write a memory's points as PLY

@@ -79,6 +79,9 @@ def test_the_editor_works_inside_a_subgraph(editing):
         editing.page.wait_for_function(f"() => {find}?.points.status === 'shown'")
     finally:
         editing.page.evaluate("() => app.canvas.setGraph(app.rootGraph ?? app.graph)")
+    # Hidden now, and thrown away with its workflow.
+    editing.open(with_memory())
+    editing.page.wait_for_function("() => worldstereo3d.alive.size === 1")
 
 
 @pytest.mark.parametrize(

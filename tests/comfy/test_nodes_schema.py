@@ -16,6 +16,7 @@ INPUTS = {
     "WorldStereo_SaveMergedModel": "backbone worldstereo dtype save_control filename_prefix variant "
     "reference_update",
     "WorldStereo_LoadDepth": "file scale kind fov_deg",
+    "WorldStereo_DrawWorld": "seed kind width height trajectory",
     "WorldStereo_BuildTrajectory": "preset amount_deg distance easing frames focal_end width height memory "
     "continue_from fov_deg fps unit",
     "WorldStereo_LoadTrajectory": "file frames width height fps sensor_width_mm up_axis unit_scale fit",
@@ -41,7 +42,7 @@ INPUTS = {
     "uncertain_below uncertain_softness",
     "WorldStereo_RetrieveReferences": "memory trajectory max_references method frames",
     "WorldStereo_UpdateMemory": "memory images trajectory keep_frames clip_name geometry alignment "
-    "fusion sky min_confidence cell_size carving edge_threshold percentile depth_kind",
+    "fusion sky min_confidence cell_size carving edge_threshold percentile depth_kind radius",
     "WorldStereo_InspectMemory": "memory",
     "WorldStereo_ViewMemory": "memory view_state",
     "WorldStereo_SaveMemory": "memory filename_prefix",
@@ -64,6 +65,7 @@ INPUTS = {
     "WorldStereo_CarryMask": "memory mask painted_on trajectory frame reach depth_tolerance radius",
     "WorldStereo_FitImage": "image resolution fit",
     "WorldStereo_EncodeClipVision": "clip_vision image preprocessing",
+    "WorldStereo_MakeNullContext": "",
     "WorldStereo_EncodeFirstFrame": "positive negative vae image frames mode clip_vision_output start_latent",
     "WorldStereo_EncodeKeyframes": "images vae frames tiled",
     "WorldStereo_EncodeControl": "control vae trajectory render holes frames references tiled "

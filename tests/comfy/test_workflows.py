@@ -19,7 +19,8 @@ WITH_MODEL = [name for name in NAMES if name not in WITHOUT_MODEL]
 # Frames between key frames; four of six clips share a frame with the one before: the fourth starts at the
 # input picture again.
 VIDEO_FRAMES = {"uni3c_on_stock_wan": 4 * (FRAMES - 1) + 1, "loop_of_six_trajectories": 6 * FRAMES - 4}
-OTHERS = ("two_clips_and_point_cloud", "export_a_world")  # have a test of their own
+# Have a test of their own.
+OTHERS = ("two_clips_and_point_cloud", "export_a_world", "try_it_in_one_minute")
 current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
 
 

@@ -1,4 +1,4 @@
-"""demo: a small run of it, and the drawn room behind it."""
+"""demo: a run of it, and the drawn room of the pictures in README."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from worldstereo_core.__main__ import main
 from worldstereo_core.commands.contact_sheet import Row, contact_sheet
 from worldstereo_core.commands.demo_scene import SHAPES, cast_depth, draw_view, start_camera
+from worldstereo_core.commands.outcome import CannotRun
+from worldstereo_core.commands.small_model import EDGE_THRESHOLD, RADIUS, small_engine
 from worldstereo_core.formats.images import read_image
 from worldstereo_core.formats.ply import read_ply
 from worldstereo_core.formats.video import read_mp4
@@ -55,27 +57,39 @@ def test_sheet_is_as_wide_as_its_widest_row_and_shows_the_frames():
     assert int(is_red.sum()) == 3 * 40 * 20
 
 
-def test_demo_makes_two_clips_a_sheet_a_world_and_a_report(tmp_path: Path, capsys):
+def test_the_demo_draws_what_the_world_looks_like(tmp_path: Path, capsys):
     pytest.importorskip("diffusers")
     out = tmp_path / "demo"
-    assert main(["demo", "--output", str(out), "--size", "32x48", "--frames", "3"]) == 0
-    assert read_mp4(out / "clip_01.mp4").shape == read_mp4(out / "clip_02.mp4").shape == (3, 3, 32, 48)
+    assert main(["demo", "--output", str(out), "--clips", "2"]) == 0
+    assert read_mp4(out / "clip_01.mp4").shape == read_mp4(out / "clip_02.mp4").shape == (9, 3, 256, 384)
     report = json.loads((out / "report.json").read_text())
     points = report["points"]
-    assert points["clip_01"] > 0 and points["clip_02"] > 0
+    assert points["clip_01"] > 0
     assert read_ply(out / "world.ply").num_points == points["total"] == sum(points.values()) - points["total"]
     assert report["seconds"]["total"] > 0 and report["peak_memory_mb"] > 0
     assert read_image(out / "contact_sheet.png").shape[0] == 3
-    assert "cannot draw pictures" in capsys.readouterr().out and "cannot draw pictures" in report["note"]
+    # The last clip comes back to what was seen. Noise, or the mean colour of the world, is at 12 to 15 dB.
+    assert report["clips"][-1]["psnr"] > 20, report["clips"]
+    assert f"{report['clips'][-1]['psnr']:.1f} dB" in capsys.readouterr().out
 
-
-def test_the_demos_scene_can_be_rendered(tmp_path: Path):
-    pytest.importorskip("diffusers")
-    assert main(["demo", "--output", str(tmp_path / "demo"), "--size", "32x48", "--frames", "3"]) == 0
-    scene = tmp_path / "demo" / "scene"
+    # Its scene is ready for the render command.
+    scene = out / "scene"
     files = ["--image", "image.png", "--depth", "depth.npz", "--camera", "camera.json"]
     command = [part if part.startswith("--") else str(scene / part) for part in files]
-    assert main(["render", *command, "--output", str(tmp_path / "render")]) == 0
+    settings = ["--radius", str(RADIUS), "--edge-threshold", str(EDGE_THRESHOLD)]
+    assert main(["render", *command, *settings, "--output", str(tmp_path / "render")]) == 0
     photo, first = read_image(scene / "image.png"), read_image(tmp_path / "render" / "frame_0000.png")
     holes = read_image(tmp_path / "render" / "mask_0000.png")[0] > 0
-    assert (photo - first).abs().amax(0)[~holes].max() < 0.02
+    assert holes.float().mean() < 0.2 and (photo - first).abs().mean(0)[~holes].mean() < 0.05
+
+
+def test_without_the_small_model_the_demo_cannot_run(tmp_path: Path):
+    with pytest.raises(CannotRun, match="no small model"):
+        small_engine(tmp_path)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--world", "-1"), ("--clips", "0")])
+def test_a_number_out_of_range_is_named(tmp_path: Path, capsys, option: str, value: str):
+    assert main(["demo", "--output", str(tmp_path / "demo"), option, value]) == 2
+    assert f"{option}: got {value}" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()

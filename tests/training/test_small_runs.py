@@ -78,3 +78,5 @@ def test_a_student_is_distilled_from_the_joint_run(workplace: Path, joint: tuple
     assert any("fake/loss" in line and "generator/loss_matching" in line for line in lines)
     loaded = load_worldstereo(None, workplace / "distil" / "export" / "worldstereo-memory-dmd")
     assert loaded.checkpoint.config.variant == "memory-dmd" and loaded.checkpoint.config.num_keyframes == 3
+    card = json.loads((workplace / "distil" / "export" / "card.json").read_text())
+    assert card["started_from"]["stage"] == "joint", "once, though two files came from that run"

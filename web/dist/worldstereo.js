@@ -117,6 +117,10 @@ var MOST_STATES = 100;
 var leftBehind = /* @__PURE__ */ new Set();
 var CLAIMS = [0, 50, 250, 1e3];
 var alive = /* @__PURE__ */ new Set();
+var built = /* @__PURE__ */ new Set();
+function sweep() {
+  for (const host of built) if (!host.element.isConnected) host.dispose();
+}
 var bundle;
 var BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${"46691a781310"}`, import.meta.url).href;
 var loadBundle = () => bundle ??= import(BUNDLE_URL);
@@ -219,6 +223,8 @@ var WidgetHost = class {
       this.output ??= app3.nodeOutputs?.[locatorOf(this.node)];
       this.view = module[WIDGETS[this.type].create](this.#offer());
       alive.add(this.view);
+      built.add(this);
+      sweep();
     } catch (error) {
       bundle = void 0;
       this.element.textContent = `WorldStereo: the 3D view could not be loaded: ${error}`;
@@ -264,6 +270,7 @@ var WidgetHost = class {
   dispose() {
     if (!this.view) return;
     alive.delete(this.view);
+    built.delete(this);
     this.view.dispose();
     this.view = null;
   }
@@ -280,6 +287,7 @@ app3.registerExtension({
       }
     ])
   ),
+  afterConfigureGraph: sweep,
   // Called for a workflow that is opened again, and after undo: `onExecuted` is not.
   onNodeOutputsUpdated(outputs) {
     for (const [locator, output] of Object.entries(outputs ?? {}))

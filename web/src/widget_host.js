@@ -25,6 +25,16 @@ const CLAIMS = [0, 50, 250, 1000]; // ms after a widget was made
 
 /** Views alive now, for tests. */
 const alive = new Set();
+/** Hosts with a view. @type {Set<WidgetHost>} */
+const built = new Set();
+
+/**
+ * Throw away views whose element left the page unseen: hidden first (another graph was shown), then removed with its
+ * workflow, it never changes its size on the way out. What comes back is built anew.
+ */
+function sweep() {
+  for (const host of built) if (!host.element.isConnected) host.dispose();
+}
 
 let bundle;
 const BUNDLE_URL = new URL(`./worldstereo_3d.mjs?v=${BUNDLE_HASH}`, import.meta.url).href;
@@ -142,6 +152,8 @@ class WidgetHost {
       this.output ??= app.nodeOutputs?.[locatorOf(this.node)];
       this.view = module[WIDGETS[this.type].create](this.#offer());
       alive.add(this.view);
+      built.add(this);
+      sweep();
     } catch (error) {
       bundle = undefined;
       this.element.textContent = `WorldStereo: the 3D view could not be loaded: ${error}`;
@@ -190,6 +202,7 @@ class WidgetHost {
   dispose() {
     if (!this.view) return;
     alive.delete(this.view);
+    built.delete(this);
     this.view.dispose();
     this.view = null;
   }
@@ -209,6 +222,7 @@ app.registerExtension({
         },
       ]),
     ),
+  afterConfigureGraph: sweep,
   // Called for a workflow that is opened again, and after undo: `onExecuted` is not.
   onNodeOutputsUpdated(outputs) {
     for (const [locator, output] of Object.entries(outputs ?? {}))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,162 +15,154 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..adapters.diffusers.loader import load_worldstereo
-from ..adapters.diffusers.vae import KeyframeVAE
 from ..formats.camera_json import write_camera_json
 from ..formats.images import write_png
 from ..formats.ply import write_ply
 from ..formats.video import write_mp4
-from ..geometry.cameras import Cameras
-from ..geometry.pictures import fit_pictures
-from ..geometry.trajectory import Trajectory, build_trajectory
+from ..geometry.trajectory import Trajectory
 from ..memory.memory import GeometricMemory, initialise_memory
 from ..memory.update_report import UpdateReport
-from ..model.tiny import IMAGE_WIDTH, TEXT_WIDTH, write_tiny_models
-from ..sizes import sample_align_frames
+from ..training.picture_metrics import masked_psnr
+from ..training.worlds.make import make_world
+from ..training.worlds.render import render_world
+from ..training.worlds.trajectories import world_trajectories
+from ..training.worlds.world import World
 from .clips import Clip, Engine, make_clip
 from .contact_sheet import Row, contact_sheet
-from .demo_scene import cast_depth, draw_view, start_camera
+from .small_model import EDGE_THRESHOLD, FRAMES, HEIGHT, RADIUS, WIDTH, small_engine
 from .staging import staged_folder
 
-SEED = 0
-PATHS = (("orbit right", 28.0), ("orbit left", 28.0))
-FRAMES_PER_SECOND = 16
-WARNING = (
-    "Tiny random weights cannot draw pictures: the clips themselves are noise. Renders, hole masks, "
-    "references and the point cloud are real."
+NUM_CLIPS = 3
+FRAMES_PER_SECOND = 8
+NOTE = (
+    "The small model of weights/small, 64 x 96 pixels. Depth is exact: the world is drawn. The released "
+    "models draw at 480 x 768 and more."
 )
 SHEET_COLUMNS = 5
-# The picture and the memory are this many times finer than the clips: on small pictures the edge filter takes
-# every slanted surface for an edge, while small clips are what two cores can do.
-PHOTO_SCALE = 3
+VIDEO_SCALE = 4  # small pictures are hard to watch
+KEPT_FRAMES = 4
 
 
 @dataclass(frozen=True)
 class Step:
-    """One clip of the demo with what it left in the memory."""
+    """One clip of the demo, the truth that the model never saw, and what the clip left in the memory."""
 
     trajectory: Trajectory
     clip: Clip
+    truth: Tensor  # [T, 3, H, W]
     report: UpdateReport
     num_points: int
     num_views: int
     update_seconds: float
 
+    @property
+    def psnr(self) -> float:
+        """Of the generated frames against the truth, dB; the first frame is given."""
+        return float(masked_psnr(self.clip.frames[1:], self.truth[1:]))
 
-def run_demo(output: Path, height: int, width: int, num_frames: int) -> int:
-    """Run the demo and write its results all together."""
-    print(WARNING)
+
+def run_demo(output: Path, seed: int, num_clips: int = NUM_CLIPS) -> int:
+    """Run the demo in the world of a seed and write its results all together."""
     start = time.perf_counter()
-    seconds: dict[str, float] = {}
-    photo = PHOTO_SCALE * height, PHOTO_SCALE * width
-    w2c, K = start_camera(*photo)
-    image, depth = draw_view(w2c, K, *photo), cast_depth(w2c, K, *photo)
-    seconds["draw the room"] = time.perf_counter() - start
-    print(
-        f"drew a room, {photo[0]} x {photo[1]} (height x width), with exact depth; clips: {height} x {width}"
+    engine = small_engine()
+    seconds = {"load the model": time.perf_counter() - start}
+    before = time.perf_counter()
+    world = make_world(seed)
+    moves = world_trajectories(world, seed, num_clips, FRAMES, HEIGHT, WIDTH)
+    first = moves[0].cameras[:1]
+    seen = render_world(world, first.w2c, first.K, HEIGHT, WIDTH)
+    seconds["draw the world"] = time.perf_counter() - before
+    print(f"{world.kind} {seed}: {HEIGHT} x {WIDTH} (height x width), {num_clips} clips of {FRAMES} frames")
+
+    memory = initialise_memory(
+        seen.image[0], seen.depth[0], first.K[0], first.w2c[0], edge_threshold=EDGE_THRESHOLD
     )
+    steps = []
+    generator = torch.Generator().manual_seed(0)
+    for number, trajectory in enumerate(moves, start=1):
+        memory, step = _one_clip(engine, world, memory, trajectory, generator, f"clip_{number:02d}")
+        steps.append(step)
 
-    with tempfile.TemporaryDirectory(prefix="worldstereo-demo-") as folder:
-        before = time.perf_counter()
-        engine = _tiny_engine(Path(folder))
-        seconds["make tiny weights"] = time.perf_counter() - before
-        memory = initialise_memory(image, depth, K, w2c)
-        steps = []
-        generator = torch.Generator().manual_seed(SEED)
-        for number, (preset, amount) in enumerate(PATHS, start=1):
-            trajectory = build_trajectory(
-                preset,
-                start=start_camera(height, width),
-                height=height,
-                width=width,
-                amount_deg=amount,
-                num_frames=num_frames,
-                pivot_depth=memory.median_depth,
-            )
-            memory, step = _one_clip(engine, memory, trajectory, generator, f"clip_{number:02d}")
-            steps.append(step)
-
-    report = _report(image, memory, steps, seconds, time.perf_counter() - start)
-    with staged_folder(output) as stage:
-        _write_scene(stage / "scene", image, depth, K, w2c, steps[0].trajectory.cameras.resized(*photo))
+    report = _report(memory, steps, seconds, time.perf_counter() - start)
+    with staged_folder(output, replaces=("clip_*.mp4",)) as stage:
+        _write_scene(stage / "scene", seen.image[0], seen.depth[0], moves[0])
         for number, step in enumerate(steps, start=1):
-            write_mp4(stage / f"clip_{number:02d}.mp4", step.clip.frames, fps=FRAMES_PER_SECOND)
-        write_png(stage / "contact_sheet.png", _sheet(image, steps))
+            enlarged = torch.nn.functional.interpolate(
+                step.clip.frames, scale_factor=VIDEO_SCALE, mode="bicubic"
+            )
+            write_mp4(stage / f"clip_{number:02d}.mp4", enlarged.clamp(0, 1), fps=FRAMES_PER_SECOND)
+        write_png(stage / "contact_sheet.png", _sheet(seen.image[0], steps))
         write_ply(stage / "world.ply", memory.points)
         (stage / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    names = ", ".join(f"clip_{number:02d}.mp4" for number in range(1, len(steps) + 1))
     print(
-        f"{output}: clip_01.mp4, clip_02.mp4, contact_sheet.png, world.ply "
-        f"({memory.points.num_points:,} points), report.json; {report['seconds']['total']:.0f} s, "
-        f"peak memory {report['peak_memory_mb']} MB\n{WARNING}"
+        f"{output}: {names}, contact_sheet.png, world.ply ({memory.points.num_points:,} points), "
+        f"report.json; {report['seconds']['total']:.0f} s, peak memory {report['peak_memory_mb']} MB\n{NOTE}"
     )
     return 0
 
 
 def _one_clip(
-    engine: Engine, memory: GeometricMemory, trajectory: Trajectory, generator: torch.Generator, name: str
+    engine: Engine,
+    world: World,
+    memory: GeometricMemory,
+    trajectory: Trajectory,
+    generator: torch.Generator,
+    name: str,
 ) -> tuple[GeometricMemory, Step]:
     clip = make_clip(engine, memory, trajectory, generator, name)
     before = time.perf_counter()
-    height, width = memory.views[0].height, memory.views[0].width
-    cameras = clip.cameras.resized(height, width)
-    keep = min(8, len(clip.frames) - 1)
-    depths = torch.zeros(len(clip.frames), height, width)
-    for frame in sample_align_frames(len(clip.frames), keep):
-        depths[frame] = cast_depth(cameras.w2c[frame], cameras.K[frame], height, width)
-    frames = fit_pictures(clip.frames, height, width, "stretch")
-    memory, report = memory.update(frames, cameras, depths, keep_frames=keep, clip_name=name)
-    print(f"{trajectory.name}: {report.text}")
-    counts = memory.points.num_points, len(memory.views)
-    return memory, Step(trajectory, clip, report, *counts, time.perf_counter() - before)
-
-
-def _tiny_engine(folder: Path) -> Engine:
-    models = write_tiny_models(folder, SEED)
-    generator = torch.Generator().manual_seed(SEED)
-    # Stand-ins for the text and picture encoders, which have no tiny versions.
-    text_embeds = torch.randn(1, 16, TEXT_WIDTH, generator=generator)
-    image_embeds = torch.randn(1, 257, IMAGE_WIDTH, generator=generator)
-    return Engine(
-        model=load_worldstereo(models.backbone, models.memory_dmd.parent),
-        vae=KeyframeVAE.from_file(models.vae, dtype=torch.float32),
-        text_embeds=text_embeds,
-        encode_image=lambda image: image_embeds,
+    cameras = clip.cameras
+    truth = render_world(world, cameras.w2c, cameras.K, HEIGHT, WIDTH)
+    memory, report = memory.update(
+        clip.frames,
+        cameras,
+        truth.depth,
+        keep_frames=KEPT_FRAMES,
+        edge_threshold=EDGE_THRESHOLD,
+        radius=RADIUS,
+        clip_name=name,
     )
+    counts = memory.points.num_points, len(memory.views)
+    step = Step(trajectory, clip, truth.image, report, *counts, time.perf_counter() - before)
+    print(f"{name}: {sum(clip.seconds.values()):.1f} s, {step.psnr:.1f} dB. {report.text}")
+    return memory, step
 
 
-def _write_scene(
-    folder: Path, image: Tensor, depth: Tensor, K: Tensor, w2c: Tensor, cameras: Cameras
-) -> None:
+def _write_scene(folder: Path, image: Tensor, depth: Tensor, trajectory: Trajectory) -> None:
     folder.mkdir()
+    cameras = trajectory.cameras
     write_png(folder / "image.png", image)
-    np.savez_compressed(folder / "depth.npz", depth=depth.numpy(), K=K.numpy(), w2c=w2c.numpy())
+    values = {"depth": depth, "K": cameras.K[0], "w2c": cameras.w2c[0]}
+    np.savez_compressed(folder / "depth.npz", **{key: value.numpy() for key, value in values.items()})
     write_camera_json(folder / "camera.json", cameras)
 
 
 def _sheet(image: Tensor, steps: list[Step]) -> Tensor:
-    rows = [Row("input", "one picture, drawn by a script, with exact depth", image[None])]
+    rows = [Row("input", "one picture, with depth", image[None])]
     for number, step in enumerate(steps, start=1):
-        render, frames = step.clip.render, step.clip.frames
+        frames = step.clip.frames
         shown = torch.linspace(0, len(frames) - 1, min(SHEET_COLUMNS, len(frames))).round().long()
-        shown_render = shown * (render.num_frames - 1) // max(len(frames) - 1, 1)
-        captions = tuple(f"frame {frame}" for frame in shown.tolist())
-        holes = render.hole_mask[shown_render][:, None].expand(-1, 3, -1, -1)
-        title = f"clip {number}: {step.trajectory.name}"
         known = "points of the input" if number == 1 else "points of input and earlier clips"
+        returns = ": back to the input" if number == len(steps) > 1 else ""
         rows += [
-            Row(title, f"render: {known}", render.image[shown_render], captions),
-            Row("hole mask", "white: never seen, left to the model", holes),
-            Row("result", "4 steps of tiny random weights: noise", frames[shown]),
+            Row(f"clip {number}: memory", known, step.clip.render.image[shown]),
+            Row(
+                f"clip {number}: result",
+                f"{step.psnr:.1f} dB{returns}",
+                frames[shown],
+                tuple(f"frame {frame}" for frame in shown.tolist()),
+            ),
+            Row("the world", "never shown to the model", step.truth[shown]),
         ]
-    return contact_sheet("WorldStereo demo", rows, WARNING)
+    return contact_sheet("WorldStereo demo", rows, NOTE)
 
 
 def _report(
-    image: Tensor, memory: GeometricMemory, steps: list[Step], seconds: dict[str, float], total: float
+    memory: GeometricMemory, steps: list[Step], seconds: dict[str, float], total: float
 ) -> dict[str, Any]:
     return {
-        "note": WARNING,
+        "note": NOTE,
         "version": __version__,
         "platform": {
             "python": platform.python_version(),
@@ -179,14 +170,14 @@ def _report(
             "machine": f"{platform.system()} {platform.machine()}",
             "threads": torch.get_num_threads(),
         },
-        "picture": {"height": image.shape[-2], "width": image.shape[-1]},
-        "clip": {"height": steps[0].trajectory.height, "width": steps[0].trajectory.width},
+        "clip": {"height": HEIGHT, "width": WIDTH},
         "clips": [
             {
                 "name": step.report.clip_name,
                 "trajectory": step.trajectory.name,
                 "frames": len(step.clip.frames),
                 "fps": FRAMES_PER_SECOND,
+                "psnr": round(step.psnr, 2),
                 "references": 0 if step.clip.references is None else step.clip.references.num_references,
                 "hole_fraction": round(float(step.clip.render.hole_mask.mean()), 4),
                 "points_added": step.report.num_points,

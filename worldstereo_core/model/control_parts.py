@@ -102,6 +102,9 @@ class PartStrength:
     attention: float = 1.0
 
 
+WITHOUT_PARTS = PartStrength(**dict.fromkeys(PART_NAMES, 0.0))
+
+
 def read_strengths(option: str, text: str, names: Sequence[str], source: str) -> PartStrength:
     """``"modulation=1,geometry=0.5"`` -> strengths; parts that are not named stay at 1.
 

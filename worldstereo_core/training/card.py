@@ -19,6 +19,9 @@ from .config import TrainConfig
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+# A run writes its card into export/, and files as deep as export/worldstereo/NAME/model.safetensors.
+CARD_LEVELS = 3
+
 
 def write_card(
     path: Path,
@@ -50,7 +53,7 @@ def write_card(
         },
         "held_out": {name: round(value, 4) for name, value in figures.items()},
         "config": config.to_dict(),
-        "started_from": _earlier_card(getattr(config.settings, "start_from", None)),
+        "started_from": _earlier_cards(config.settings),
         "files": {
             str(file.relative_to(path.parent)): {
                 "bytes": file.stat().st_size,
@@ -64,11 +67,24 @@ def write_card(
         temporary.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def _earlier_card(file: str | None) -> dict[str, Any] | str | None:
-    if file is None:
-        return None
-    card = Path(file).with_name("card.json")
-    return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else Path(file).name
+def _earlier_cards(settings: Any) -> dict[str, Any] | list[dict[str, Any] | str] | str | None:
+    """The card of the weights that a run began with; a list if they came from several runs."""
+    networks = getattr(settings, "networks", None)
+    files = [getattr(settings, "start_from", None)]
+    files += [getattr(networks, name, None) for name in ("backbone", "worldstereo")]
+    found: list[dict[str, Any] | str] = []
+    for file in files:
+        card = _earlier_card(file) if file is not None else None
+        if card is not None and card not in found:
+            found.append(card)
+    return found if len(found) > 1 else found[0] if found else None
+
+
+def _earlier_card(file: str) -> dict[str, Any] | str:
+    for folder in list(Path(file).parents)[:CARD_LEVELS]:
+        if (card := folder / "card.json").is_file():
+            return json.loads(card.read_text(encoding="utf-8"))
+    return Path(file).name
 
 
 def describe_machine(accelerator: Accelerator) -> str:

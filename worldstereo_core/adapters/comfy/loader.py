@@ -51,13 +51,22 @@ class LoadedWorldStereo(NamedTuple):
     config: WorldStereoConfig
 
 
+SMALL_MODEL = Path(__file__).resolve().parents[3] / "weights" / "small"
+
+
 def register_model_folder() -> None:
-    """Make ComfyUI look for WorldStereo files in ``models/worldstereo``; safe to call again."""
+    """Make ComfyUI look for WorldStereo files in ``models/worldstereo``, and for the small model's here.
+
+    Safe to call again.
+    """
     import folder_paths
 
     folder_paths.add_model_folder_path(MODEL_FOLDER, str(Path(folder_paths.models_dir) / MODEL_FOLDER))
     saved = Path(folder_paths.get_output_directory()) / SAVED_CONTROL_FOLDER
     folder_paths.add_model_folder_path(MODEL_FOLDER, str(saved))
+    # The small model that comes with the pack; ComfyUI looks here last, so that files of the user's win.
+    for kind in ("diffusion_models", "vae", MODEL_FOLDER):
+        folder_paths.add_model_folder_path(kind, str(SMALL_MODEL / kind))
     # Without extensions ComfyUI would list config.json and README files too.
     folder_paths.folder_names_and_paths[MODEL_FOLDER][1].update({".safetensors", ".pth", ".pt"})
 

@@ -17,7 +17,7 @@ from ...atomic import replace_when_done
 from ...checks import WorldStereoError
 from ...model.checkpoint import WorldStereoCheckpoint, load_checkpoint
 from ...model.checkpoint_settings import config_to_settings
-from ...model.control_parts import PART_NAMES, PREFIX, PartSizes, PartStrength, add_parts
+from ...model.control_parts import PREFIX, WITHOUT_PARTS, PartSizes, PartStrength, add_parts
 from ...model.tiny import write_weights
 from ..clip_batch import EncodedClips, Signal, SignalWeights
 from ..diffusion import DiffusionSettings, DiffusionStage, named
@@ -26,7 +26,6 @@ from ..family import control_tensors
 from ..part_clips import PartDataset
 
 NEED_REFERENCES = ("warped_references", "attention")
-WITHOUT_PARTS = PartStrength(**dict.fromkeys(PART_NAMES, 0.0))
 
 
 @dataclass(frozen=True)
