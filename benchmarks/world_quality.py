@@ -8,8 +8,7 @@ With --drift N, clips are also generated one after the other in a growing memory
 depth is exact); the last of the N moves comes back to the first camera.
 
 With --part-files, controls with optional parts (stage ``parts``) are compared with both memories on the same
-clips from the same noise, and the differences are given with their standard errors. A file with the part
-``pictures`` gets a second row, with edges and semantic pictures of the truth, which no memory knows.
+clips from the same noise. The part ``pictures`` is also shown edges and semantic pictures of the truth.
 
 Run: python benchmarks/world_quality.py --model FOLDER [--worldstereo FILE] [--worlds 12] [--drift 6]
     [--part-files FILE ...] [--output FILE.md] [--figure FILE.jpg]
