@@ -7,8 +7,12 @@ its surface is visible in one of those frames, else as novel; exact geometry dec
 With --drift N, clips are also generated one after the other in a growing memory of generated pictures (their
 depth is exact); the last of the N moves comes back to the first camera.
 
+With --part-files, controls with optional parts (stage ``parts``) are compared with both memories on the same
+clips from the same noise. The part ``pictures`` is also shown edges and semantic pictures of the truth.
+
 Run: python benchmarks/world_quality.py --model FOLDER [--worldstereo FILE] [--worlds 12] [--drift 6]
-    [--output FILE.md] [--figure FILE.jpg] [--record benchmarks/results/world_quality.json --name "4 steps"]
+    [--part-files FILE ...] [--output FILE.md] [--figure FILE.jpg]
+    [--record benchmarks/results/world_quality.json --name "4 steps"]
 
 scripts/quality_report.py makes README's table of the recorded runs.
 """
@@ -32,9 +36,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.part_comparison import Pictures, paired_table
 from worldstereo_core.adapters.diffusers.loader import LoadedWorldStereo, load_worldstereo
 from worldstereo_core.adapters.diffusers.pipeline import generate_clip
 from worldstereo_core.adapters.diffusers.vae import KeyframeVAE
+from worldstereo_core.checks import WorldStereoError
 from worldstereo_core.commands.clips import first_frame
 from worldstereo_core.commands.contact_sheet import Row, contact_sheet
 from worldstereo_core.commands.generate_run import Embeddings, read_embeddings
@@ -46,7 +52,9 @@ from worldstereo_core.memory.memory import GeometricMemory
 from worldstereo_core.model.checkpoint import load_checkpoint
 from worldstereo_core.model.condition import ControlCondition
 from worldstereo_core.model.conditioning import build_condition
+from worldstereo_core.model.control_parts import WITHOUT_PARTS, PartStrength
 from worldstereo_core.model.control_session import ControlStrength
+from worldstereo_core.model.part_inputs import add_part_inputs
 from worldstereo_core.schedule import DMDSchedule, Schedule, UniPCSchedule
 from worldstereo_core.training.camera_error import camera_error
 from worldstereo_core.training.geometry_errors import GeometryErrors
@@ -75,6 +83,20 @@ SHOWN_WORLDS, SHOWN_FRAMES = 3, (2, 5, 8)  # of the figure: a world of each kind
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of the table: who generates, shown what."""
+
+    name: str
+    studio: Studio
+    signal: str
+    has_pictures: bool = False
+
+    def generate(self, scene: WorldScene, seed: int) -> Tensor:
+        pictures = Pictures.of(scene) if self.has_pictures else None
+        return self.studio.generate(self.signal, scene.memory, scene.cameras, scene.frames[0], seed, pictures)
+
+
+@dataclass(frozen=True)
 class Studio:
     """What makes clips: the model with its context and settings."""
 
@@ -85,26 +107,34 @@ class Studio:
     radius: float
 
     def generate(
-        self, signal: str, memory: GeometricMemory, cameras: Cameras, first: Tensor, seed: int
+        self,
+        signal: str,
+        memory: GeometricMemory,
+        cameras: Cameras,
+        first: Tensor,
+        seed: int,
+        pictures: Pictures | None = None,
     ) -> Tensor:
         """[T, 3, H, W] of a clip that begins with a picture and is shown one choice of signals."""
         assert self.context.text is not None
+        condition = self.condition(signal, memory, cameras, first, pictures or Pictures())
         return generate_clip(
             self.model.backbone,
             self.model.control,
             self.vae,
             image=first,
-            condition=self.condition(signal, memory, cameras, first),
+            condition=condition,
             text_embeds=self.context.text,
             image_embeds=self.context.image,
             schedule=self.schedule,
             guidance=1.0,
             generator=torch.Generator().manual_seed(seed),
             strength=ControlStrength(overall=0.0 if signal == "none" else 1.0),
+            parts=PartStrength() if signal == "both" else WITHOUT_PARTS,
         )
 
     def condition(
-        self, signal: str, memory: GeometricMemory, cameras: Cameras, first: Tensor
+        self, signal: str, memory: GeometricMemory, cameras: Cameras, first: Tensor, pictures: Pictures
     ) -> ControlCondition:
         config = self.model.checkpoint.config
         render = memory.render(cameras, radius=self.radius)
@@ -116,10 +146,18 @@ class Studio:
         if config.takes_references and signal in ("stereo", "both"):
             with quiet_retrieval():
                 references = memory.retrieve(cameras, 8)
-        condition = build_condition(config, self.vae, cameras, render.image, render.hole_mask, references)
+        known = memory if signal == "both" and config.parts.attention_width else None
+        condition = build_condition(
+            config, self.vae, cameras, render.image, render.hole_mask, references, memory=known
+        )
         if signal == "none":
             condition = replace(condition, camera_tokens=None, reference_camera_tokens=None)
-        return condition
+        if signal != "both":
+            return condition
+        shown = {"edges": pictures.edges, "semantic": pictures.semantic}
+        return add_part_inputs(
+            condition, config, self.vae, cameras, render.hole_mask, memory, references, **shown
+        )
 
 
 def drift(studio: Studio, worlds: WorldClips, number: int, signal: str) -> list[float]:
@@ -165,6 +203,7 @@ def measure(frames: Tensor, scene: WorldScene) -> dict[str, float]:
     return {
         "camera_deg": statistics.median(error.rotation_deg for error in found) if found else math.nan,
         "camera_distance": 100 * statistics.median(error.distance for error in found) if found else math.nan,
+        "psnr": float(masked_psnr(got, truth)),
         "psnr_revisited": float(masked_psnr(got, truth, seen)),
         "psnr_novel": float(masked_psnr(got, truth, ~seen)),
         "ssim_revisited": float(ssim(got, truth, seen)),
@@ -184,6 +223,23 @@ def table(results: dict[str, dict[str, list[float]]]) -> str:
     return "\n".join(lines)
 
 
+def part_rows(files: list[Path], studio: Studio, backbone: Path | None) -> list[Line]:
+    """A row per file of a control with parts, and one more where it takes pictures."""
+    rows = []
+    for file in files:
+        model = load_worldstereo(backbone, file)
+        names = model.checkpoint.config.parts.names
+        if not names:
+            raise WorldStereoError(
+                f"--part-files: {file} has no optional parts. Name files that `train` wrote in stage parts."
+            )
+        row = Line(f"both + {' + '.join(names)}", replace(studio, model=model), "both")
+        rows.append(row)
+        if "pictures" in names:
+            rows.append(replace(row, name=f"{row.name} (edges, semantic given)", has_pictures=True))
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -200,6 +256,9 @@ def main() -> None:
     parser.add_argument("--signals", nargs="+", choices=list(SIGNALS), default=list(SIGNALS))
     parser.add_argument("--drift", type=int, default=0, metavar="CLIPS", help="also drift over so many clips")
     parser.add_argument("--drift-worlds", type=int, default=3, help="worlds for that (3)")
+    parser.add_argument(
+        "--part-files", nargs="+", type=Path, default=[], metavar="FILE", help="controls with optional parts"
+    )
     parser.add_argument("--output", type=Path, help="Markdown file for the table")
     parser.add_argument("--figure", type=Path, help="picture file: truth, render and clips of three worlds")
     parser.add_argument("--record", type=Path, help="JSON file that the figures of this run are added to")
@@ -208,7 +267,8 @@ def main() -> None:
 
     files = find_model(args.model, worldstereo=args.worldstereo)
     is_complete = load_checkpoint(files.worldstereo).is_complete
-    model = load_worldstereo(None if is_complete else find_backbone(args.model), files.worldstereo)
+    backbone = None if is_complete else find_backbone(args.model)
+    model = load_worldstereo(backbone, files.worldstereo)
     config = model.checkpoint.config
     vae = KeyframeVAE.from_file(files.vae, dtype=torch.float32)
     context = read_embeddings(files.null_context, None, None)
@@ -221,6 +281,9 @@ def main() -> None:
     if config.variant != "memory-dmd":
         schedule = UniPCSchedule(args.steps, args.shift)
     studio = Studio(model, vae, context, schedule, args.radius)
+    rows = [Line(signal, studio, signal) for signal in args.signals]
+    with_parts = part_rows(args.part_files, studio, backbone)
+    assert not with_parts or "both" in args.signals, "--part-files are compared with both"
 
     results: dict[str, dict[str, list[float]]] = {}
     shares: list[float] = []
@@ -230,25 +293,33 @@ def main() -> None:
         shares.append(float(scene.seen_before()[1:].float().mean()))
         through_vae = vae.decode_keyframes(vae.encode_keyframes(scene.frames))
         record(results, "limit of the VAE", {**measure(through_vae, scene), "seconds": float("nan")})
-        for signal in args.signals:
+        for row in [*rows, *with_parts]:
             before = time.perf_counter()
-            frames = studio.generate(signal, scene.memory, scene.cameras, scene.frames[0], number)
+            frames = row.generate(scene, number)
             seconds = time.perf_counter() - before
-            record(results, signal, {**measure(frames, scene), "seconds": seconds})
+            record(results, row.name, {**measure(frames, scene), "seconds": seconds})
             if number < SHOWN_WORLDS:
-                shown.setdefault(signal, []).append(frames)
+                shown.setdefault(row.name, []).append(frames)
         if number < SHOWN_WORLDS:
             shown.setdefault("truth", []).append(scene.frames)
             render = scene.memory.render(scene.cameras, radius=studio.radius)
             shown.setdefault("render", []).append(render.image)
         print(f"world {number + 1} of {args.worlds} ({scene.kind}), {shares[-1]:.0%} revisited", flush=True)
         print(table(results), flush=True)
+        if with_parts:
+            print(paired_table(results, [row.name for row in with_parts]), flush=True)
     drifts: dict[str, list[list[float]]] = {}
     for number in range(args.drift_worlds if args.drift else 0):
         for signal in args.signals:
             values = drift(studio, replace(worlds, clips_per_world=args.drift), number, signal)
             drifts.setdefault(signal, []).append(values)
     parts = [table(results)]
+    if with_parts:
+        title = (
+            "Parts against both memories without them, clip by clip from the same noise: mean difference ± "
+            "its standard error (clips). The verdict asks for twice that error in PSNR over all pixels."
+        )
+        parts += ["", title, "", paired_table(results, [row.name for row in with_parts])]
     if drifts:
         title = (
             f"PSNR in dB, clip after clip in one world of generated pictures ({args.drift_worlds} worlds):"
@@ -316,8 +387,7 @@ def figure(shown: dict[str, list[Tensor]], steps: str, path: Path) -> None:
 
 
 def steps_of(schedule: Schedule) -> str:
-    kind = "DMD" if isinstance(schedule, DMDSchedule) else "UniPC"
-    return f"{schedule.num_steps} {kind} steps"
+    return f"{schedule.num_steps} {'DMD' if isinstance(schedule, DMDSchedule) else 'UniPC'} steps"
 
 
 def record(results: dict[str, dict[str, list[float]]], row: str, figures: dict[str, float]) -> None:

@@ -16,8 +16,11 @@ from worldstereo_core.__main__ import main
 from worldstereo_core.formats.ply import read_ply
 from worldstereo_core.formats.video import read_mp4
 from worldstereo_core.memory.storage import load_memory
+from worldstereo_core.model.checkpoint import load_checkpoint
+from worldstereo_core.model.control_parts import PartSizes, add_parts
 from worldstereo_core.model.key_names import diffusers_to_wan_key
 from worldstereo_core.model.tiny import write_tiny_models
+from worldstereo_core.model.world_control import WorldStereoControl
 
 pytest.importorskip("diffusers")
 
@@ -291,3 +294,45 @@ def test_a_path_that_starts_elsewhere_says_so(scene: Path, tiny_models: Path, ca
     np.savez(scene / "depth.npz", **npz, w2c=np.eye(4))
     assert generate(scene, tiny_models, "--camera", str(scene / "camera.json")) == 0
     assert "no picture taken at its first camera" in caplog.text
+
+
+@pytest.fixture(scope="session")
+def models_with_parts(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny models with trained-looking parts in the memory model."""
+    models = broken_models(tiny_models, tmp_path_factory.mktemp("parts") / "models")
+    path = models / "worldstereo" / "worldstereo-memory-dmd" / "model.safetensors"
+    checkpoint = load_checkpoint(path)
+    control = WorldStereoControl(checkpoint.config)
+    control.load_state_dict({key: value.float() for key, value in checkpoint.control_state.items()})
+    parts = add_parts(
+        control, PartSizes.of(("modulation", "geometry", "warped_references", "attention"))
+    ).parts
+    assert parts is not None
+    generator = torch.Generator().manual_seed(0)
+    made = {k: 0.3 * torch.randn(v.shape, generator=generator) for k, v in parts.state_dict().items()}
+    save_file({**load_file(path), **{f"parts.{key}": value for key, value in made.items()}}, path)
+    return models
+
+
+def test_parts_of_the_file_act_as_strongly_as_asked(scene: Path, tiny_models: Path, models_with_parts: Path):
+    def clip(models: Path, *more: str) -> torch.Tensor:
+        assert generate(scene, models, *more) == 0
+        return read_mp4(scene / "out" / "clip_01.mp4")
+
+    names = ("modulation", "geometry", "warped_references", "attention")
+    off = [f"{name}=0" for name in names]
+    plain = clip(tiny_models)
+    assert torch.equal(clip(models_with_parts, "--parts", ",".join(off)), plain)
+    for index, name in enumerate(names):
+        one = [*off[:index], f"{name}=1", *off[index + 1 :]]
+        assert not torch.equal(clip(models_with_parts, "--parts", ",".join(one)), plain), name
+
+
+def test_parts_that_the_file_has_not_are_refused(
+    scene: Path, tiny_models: Path, models_with_parts: Path, capsys
+):
+    assert generate(scene, tiny_models, "--parts", "geometry=1") == 1
+    assert "has no part 'geometry'; it has none" in capsys.readouterr().err
+    assert generate(scene, models_with_parts, "--parts", "pictures=1") == 1
+    assert "it has modulation, warped_references, geometry, attention" in capsys.readouterr().err
+    assert not (scene / "out").exists()

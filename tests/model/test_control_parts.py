@@ -36,6 +36,7 @@ from worldstereo_core.model.control_parts import (
     PartStage,
     PartStrength,
     add_parts,
+    read_strengths,
     strength_of,
 )
 from worldstereo_core.model.control_session import ControlSession, ControlStrength
@@ -315,3 +316,42 @@ def test_only_tokens_with_a_shared_surface_are_changed_by_attention():
             changed.append(session.split(0, session.join(0, main)))
     differs = (changed[0] != changed[1]).any(-1)[0].nonzero()[:, 0]
     assert differs.tolist() == [0, 5]
+
+
+def test_every_sample_of_a_batch_may_have_pairs_of_its_own(control: WorldStereoControl):
+    grown = train_a_little(add_parts(control, ONE_PART["attention"]))
+    first, second = PAIRS, replace(PAIRS, target=torch.tensor([2, 5]), reference=torch.tensor([4, 0]))
+    both = TokenCorrespondences(
+        torch.cat([first.target, second.target + PAIRS.num_targets]),
+        torch.cat([first.reference, second.reference + PAIRS.num_references]),
+        2 * PAIRS.num_targets,
+        2 * PAIRS.num_references,
+    )
+    condition = make_condition(2)
+    found = outcome(grown, replace(condition, shared_surfaces=both), 2)
+    for sample, pairs in enumerate((first, second)):
+        alone = outcome(grown, replace(condition, shared_surfaces=pairs), 2)
+        torch.testing.assert_close(found[sample], alone[sample])
+    assert not torch.equal(found[1], outcome(grown, replace(condition, shared_surfaces=first), 2)[1])
+
+
+def test_strengths_are_read_part_by_part():
+    names = ("modulation", "geometry")
+    found = read_strengths("--parts", "geometry=0.5, modulation=0", names, "file")
+    assert found == PartStrength(modulation=0.0, geometry=0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("attention=1", "file has no part 'attention'; it has modulation, geometry"),
+        ("", "has no part ''"),
+        ("geometry", "expected PART=STRENGTH"),
+        ("geometry=much", "expected PART=STRENGTH"),
+        ("geometry=nan", "expected PART=STRENGTH"),
+        ("geometry=1,geometry=2", "given twice"),
+    ],
+)
+def test_strengths_that_cannot_be_meant_are_refused(text: str, words: str):
+    with pytest.raises(WorldStereoError, match=words):
+        read_strengths("--parts", text, ("modulation", "geometry"), "file")

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from worldstereo_core.model.control_parts import (
+    GEOMETRY_CHANNELS,
+    GLOBAL_INPUTS,
+    PART_NAMES,
+    PICTURE_CHANNELS,
+    WARPED_CHANNELS,
+)
 
 FRAMES, HEIGHT, COLUMNS, VIEWS = 3, 4, 6, 4  # latent frames, rows, columns; views of the bank
 
@@ -38,3 +48,28 @@ def encoded_clips(batch: int = 2, seed: int = 0, frames: int = FRAMES) -> dict[s
         "bank_w2c": cameras(VIEWS),
         "bank_matches": torch.arange(frames - 1).expand(batch, -1) % VIEWS,
     }
+
+
+def part_tensors(
+    batch: int = 2, frames: int = FRAMES, names: Sequence[str] = PART_NAMES
+) -> dict[str, Tensor]:
+    """What ``part_clips`` adds to a batch for the parts of these names."""
+    generator = torch.Generator().manual_seed(7)
+    pixels = (frames, 8 * HEIGHT, 8 * COLUMNS)
+    cells = HEIGHT * COLUMNS // 4
+    shapes = {
+        "global_vector": (GLOBAL_INPUTS,),
+        "pictures": (PICTURE_CHANNELS, *pixels),
+        "geometry": (GEOMETRY_CHANNELS, *pixels),
+        "warped_references": (WARPED_CHANNELS, frames, HEIGHT, COLUMNS),
+    }
+    made = {
+        name: torch.rand(batch, *shape, generator=generator)
+        for name, shape in shapes.items()
+        if name in names
+    }
+    if "attention" in names:
+        made["bank_tokens"] = (
+            torch.rand(batch, VIEWS, frames * cells, cells, generator=generator) > 0.7
+        ).byte()
+    return made

@@ -21,7 +21,9 @@ from ..memory.memory import GeometricMemory
 from ..memory.retrieval import References
 from ..memory.view import View
 from ..model.conditioning import VAE, build_condition
+from ..model.control_parts import PartStrength
 from ..model.latents import LATENT_CHANNELS, PIXELS_PER_CELL
+from ..model.part_inputs import add_part_inputs
 from ..model.scales import DEFAULT_START_LEVEL, enlarged_start, smaller_noise
 from ..schedule import Schedule
 from ..sizes import scaled_sizes
@@ -48,6 +50,7 @@ class Engine:
         scales: shares of the clip's size, rising to 1, that it is made at one after the other; every larger
             size starts from the one before.
         start_level: how much noise an enlarged clip is mixed with, 0..1.
+        parts: factors on the control's optional parts, where it has any.
     """
 
     model: LoadedWorldStereo
@@ -61,6 +64,7 @@ class Engine:
     max_references: int = 8
     scales: tuple[float, ...] = (1.0,)
     start_level: float = DEFAULT_START_LEVEL
+    parts: PartStrength = PartStrength()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,17 @@ def _at_one_size(
             render.hole_mask,
             references,
             progress=bars.stage("encode"),
+            memory=memory if config.parts.attention_width and engine.parts.attention else None,
+        )
+        condition = add_part_inputs(
+            condition,
+            config,
+            engine.vae,
+            cameras,
+            render.hole_mask,
+            memory,
+            references,
+            progress=bars.stage("parts"),
         )
         enlarged = None
         if smaller is not None:
@@ -175,6 +190,7 @@ def _at_one_size(
             noise=noise if noise.shape[-2:] == cells else smaller_noise(noise, *cells),
             start=enlarged,
             start_level=engine.start_level,
+            parts=engine.parts,
             progress=bars.move,
         )
         spent("generate", start)

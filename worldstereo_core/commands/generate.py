@@ -133,6 +133,12 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=1024, help="of the noise (1024)")
     parser.add_argument("--references", type=int, default=8, help="most reference views per clip (8)")
     parser.add_argument(
+        "--parts",
+        metavar="PART=STRENGTH,…",
+        help="strengths of the optional control parts that the WorldStereo file has, e.g. "
+        "modulation=1,geometry=0.5; 0 turns one off (each 1)",
+    )
+    parser.add_argument(
         "--clip-preprocessing",
         choices=("standard", "official"),
         default="standard",

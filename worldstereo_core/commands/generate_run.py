@@ -23,6 +23,7 @@ from ..memory.memory import GeometricMemory, initialise_memory
 from ..memory.storage import save_memory
 from ..model.checkpoint import load_checkpoint
 from ..model.config import WorldStereoConfig
+from ..model.control_parts import PartStrength, read_strengths
 from ..model.scales import DEFAULT_START_LEVEL
 from ..model.weight_files import read_weights
 from ..schedule import Schedule, first_step
@@ -74,6 +75,9 @@ def generate(args: argparse.Namespace) -> int:
     model = load_worldstereo(backbone, files.worldstereo, dtype=dtype, device=device)
     print(model.checkpoint.describe())
     config = model.checkpoint.config
+    parts = PartStrength()
+    if args.parts is not None:
+        parts = read_strengths("--parts", args.parts, config.parts.names, model.checkpoint.source)
     height, width = size or nearest_bucket(*source.size, config.buckets or RESOLUTION_BUCKETS)
     source = resize_source(source, height, width)
     memory = initialise_memory(
@@ -90,7 +94,7 @@ def generate(args: argparse.Namespace) -> int:
         _frame_depths(args, number, trajectory, config, (height, width))
         for number, trajectory in enumerate(trajectories, start=1)
     ]
-    engine = _engine(args, files, model, source.image, device, dtype)
+    engine = replace(_engine(args, files, model, source.image, device, dtype), parts=parts)
     if len(scales) > 1:
         level = DEFAULT_START_LEVEL if args.start_level is None else args.start_level
         engine = replace(engine, scales=scales, start_level=level)

@@ -25,7 +25,8 @@ class ControlCondition:
         reference_index: [V] int64 in 0..F-2; reference j takes the time position reference_index[j] + 1.
         camera_tokens: [b, F, 7] quaternion wxyz and translation of the normalised w2c, or None.
         reference_camera_tokens: [b, V, 7], or None.
-        shared_surfaces: pairs of clip and reference tokens of the same surface; None = not looked for.
+        shared_surfaces: pairs of clip and reference tokens of the same surface; None = not looked for. Those
+            of one clip count for every sample; those of a batch of clips are numbered sample by sample.
         reference_access: what each token may see of the references; None = everything.
         global_vector: [b, G] numbers about trajectory and scene, for a control with that part, or None.
         pictures: [b, C, M, 8h, 8w] depth, edges and semantic picture, 0..1, or None.

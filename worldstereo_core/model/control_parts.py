@@ -7,6 +7,7 @@ convolutions, Zhang et al. 2023, arXiv 2302.05543).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,20 @@ class PartSizes:
     def all(cls) -> PartSizes:
         return cls(True, GLOBAL_INPUTS, PICTURE_CHANNELS, WARPED_CHANNELS, GEOMETRY_CHANNELS, ATTENTION_WIDTH)
 
+    @classmethod
+    def of(cls, names: Iterable[str]) -> PartSizes:
+        """The parts of these names (``PART_NAMES``), in the sizes that ``part_inputs`` makes inputs for."""
+        names = set(names)
+        unknown = names - set(PART_NAMES)
+        if unknown or not names:
+            raise WorldStereoError(
+                f"parts: got {', '.join(sorted(unknown)) or 'none'}, expected some of "
+                f"{', '.join(PART_NAMES)}. Name at least one of these."
+            )
+        every = zip(fields(cls), PART_NAMES, strict=True)
+        sizes = cls.all()
+        return cls(**{field.name: getattr(sizes, field.name) for field, name in every if name in names})
+
     @property
     def names(self) -> tuple[str, ...]:
         """The parts' names, as in files and on nodes."""
@@ -85,6 +100,43 @@ class PartStrength:
     warped_references: float = 1.0
     geometry: float = 1.0
     attention: float = 1.0
+
+
+WITHOUT_PARTS = PartStrength(**dict.fromkeys(PART_NAMES, 0.0))
+
+
+def read_strengths(option: str, text: str, names: Sequence[str], source: str) -> PartStrength:
+    """``"modulation=1,geometry=0.5"`` -> strengths; parts that are not named stay at 1.
+
+    Args:
+        option: its name, for messages.
+        text: pairs of part and factor, joined by commas.
+        names: the parts that the control has.
+        source: the control's file, for messages.
+
+    Raises: WorldStereoError for a part that the control does not have, and for what is no pair.
+    """
+    changes: dict[str, float] = {}
+    for pair in text.split(","):
+        name, _, factor = (piece.strip() for piece in pair.partition("="))
+        if name not in names:
+            has = f"it has {', '.join(names)}" if names else "it has none"
+            raise WorldStereoError(
+                f"{option}: {source} has no part {name!r}; {has}. Name parts of the file, or leave "
+                f"{option} out."
+            )
+        if name in changes:
+            raise WorldStereoError(f"{option}: {name} is given twice. Give each part one strength.")
+        try:
+            changes[name] = float(factor)
+        except ValueError:
+            changes[name] = math.nan
+        if not math.isfinite(changes[name]):
+            raise WorldStereoError(
+                f"{option}: got {pair.strip()!r}, expected PART=STRENGTH, e.g. {name}=0.5 (1 = as trained, "
+                "0 = off)."
+            )
+    return replace(PartStrength(), **changes)
 
 
 @dataclass(frozen=True)

@@ -224,10 +224,13 @@ class ControlSession:
         parts, pairs = self.control.parts, self.condition.shared_surfaces
         if parts is None or parts.attention is None or not self.parts.attention:
             return main
-        if pairs is None or not reference.shape[1] or not len(pairs.target):
+        if pairs is None or not reference.shape[1]:
             return main
         target, source = pairs.target.to(main.device), pairs.reference.to(main.device)
-        added = parts.attention[index](main, reference, target, source)
+        looking, seen = main, reference
+        if pairs.num_targets > main.shape[1]:  # every sample of the batch has pairs of its own
+            looking, seen = main.flatten(0, 1)[None], reference.flatten(0, 1)[None]
+        added = parts.attention[index](looking, seen, target, source).view_as(main)
         self.probe(f"attention{index}", added)
         factor = self.strength.for_block(index, self.control.config.control.num_blocks)
         return main + added * (self.parts.attention * factor)

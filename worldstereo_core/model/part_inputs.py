@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 
 OBJECT_WINDOW, LOCAL_WINDOW = 1 / 4, 1 / 16  # of the picture's height, for depth relative to its surroundings
 EDGE_STEP = 0.1  # neighbours whose depths differ by more, as a share, span no surface
+FED_OTHERWISE = ("modulation", "attention")  # by nothing, and by ``build_condition``
 SEEN_CELL = 0.5  # share of a cell's pixels that must be seen by a reference
+RELEASED_RADIUS = 0.008  # of points in renders, half picture heights
 
 
 def global_features(cameras: Cameras, depth: Tensor, hole_mask: Tensor) -> Tensor:
@@ -185,7 +187,12 @@ def _normals(depth: Tensor, K: Tensor) -> Tensor:
 
 
 def warped_latents(
-    vae: VAE, memory: GeometricMemory, cameras: Cameras, views: Sequence[View], *, radius: float = 0.008
+    vae: VAE,
+    memory: GeometricMemory,
+    cameras: Cameras,
+    views: Sequence[View],
+    *,
+    radius: float | None = None,
 ) -> Tensor:
     """Reference views carried over into the clip's key frames by geometry, encoded.
 
@@ -194,18 +201,33 @@ def warped_latents(
         memory: its points give the geometry.
         cameras: one per key frame, at the clip's size.
         views: of the memory's bank.
-        radius: of the points drawn for depth.
+        radius: of the points drawn for depth; None = ``point_radius``.
 
     Returns:
         [1, 17, F, h, w]: latents of the warped pictures, grey where no view sees the place, and a mask of
         cells, 1 = at least half seen.
     """
+    if radius is None:
+        radius = point_radius(cameras.height, cameras.width)
     pictures, holes = warp_views(memory, cameras, views, radius=radius)
     pictures = torch.where(holes[:, None] > 0, GREY, pictures)
     latents = vae.encode_keyframes(pictures)
     cells = (cameras.height // PIXELS_PER_CELL, cameras.width // PIXELS_PER_CELL)
     seen = interpolate(1 - holes[None].float(), cells, mode="area") >= SEEN_CELL
     return torch.cat([latents, seen[:, None].to(latents)], dim=1)
+
+
+def point_radius(height: int, width: int) -> float:
+    """Radius of points that leaves no gaps: the released one, and at least a pixel of small pictures."""
+    return max(RELEASED_RADIUS, 2 / min(height, width))
+
+
+def memory_depth(
+    memory: GeometricMemory, cameras: Cameras, progress: Callable[[int, int], None] | None = None
+) -> Tensor:
+    """[T, H, W] depth of the memory that the parts are shown, camera z; 0 = none."""
+    radius = point_radius(cameras.height, cameras.width)
+    return memory.render(cameras, radius=radius, points_per_pixel=1, progress=progress).depth
 
 
 def with_part_inputs(
@@ -219,7 +241,6 @@ def with_part_inputs(
     memory: GeometricMemory | None = None,
     views: Sequence[View] = (),
     pictures: Tensor | None = None,
-    radius: float = 0.008,
 ) -> ControlCondition:
     """The condition with what the control's optional parts take; those it does not have cost nothing.
 
@@ -229,7 +250,6 @@ def with_part_inputs(
         cameras, depth, hole_mask: the trajectory and the memory's render along it, [T, H, W].
         vae, memory, views: for warped references; without them that part gets none.
         pictures: what ``picture_maps`` made, or None.
-        radius: of the points drawn for warped references.
     """
     parts, device = config.parts, condition.render_latents.device
     cameras = cameras.resized(*depth.shape[1:])
@@ -242,7 +262,7 @@ def with_part_inputs(
         changes["geometry"] = geometry_maps(depth, cameras.K.to(depth))
     if parts.warped_channels and vae is not None and memory is not None and views:
         key_cameras = cameras[:: config.control.mask_kernel]
-        changes["warped_references"] = warped_latents(vae, memory, key_cameras, views, radius=radius)
+        changes["warped_references"] = warped_latents(vae, memory, key_cameras, views)
     return replace(condition, **{name: value.to(device) for name, value in changes.items()})
 
 
@@ -274,7 +294,8 @@ def add_part_inputs(
 
     Raises: ShapeError if pictures differ from the renders in number or size.
     """
-    if not config.parts.names:
+    fed = [name for name in config.parts.names if name not in FED_OTHERWISE]
+    if not fed:
         return condition
     for name, given in (("edges", edges), ("semantic", semantic)):
         if given is not None:
@@ -286,14 +307,14 @@ def add_part_inputs(
         logger.warning(
             "The file has the optional parts %s, which take their inputs from the memory; none is given, so "
             "they are off. Wire the memory that was rendered into Encode Control.",
-            ", ".join(name for name in config.parts.names if name != "modulation"),
+            ", ".join(fed),
         )
         if not config.parts.picture_channels or (edges is None and semantic is None):
             return condition
         return replace(
             condition, pictures=picture_maps(None, lines, semantic).to(condition.render_latents.device)
         )
-    depth = memory.render(cameras, points_per_pixel=1, progress=progress).depth.to(hole_mask.device)
+    depth = memory_depth(memory, cameras, progress).to(hole_mask.device)
     return with_part_inputs(
         condition,
         config,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, autocast
 
 from ..checks import WorldStereoError
 from ..geometry.cameras import Cameras
+from ..memory.token_correspondence import TokenCorrespondences
 from ..model.condition import ControlCondition
 from ..model.conditioning import camera_rays, camera_tokens
 from ..model.config import WorldStereoConfig
@@ -26,10 +27,19 @@ hole_mask: [B, 1, F, 8 h, 8 w], 0 or 1.
 K, w2c: [B, F, 3, 3] in pixels of 8 h x 8 w, [B, F, 4, 4].
 bank_latents, bank_w2c: [B, R, 16, h, w], [B, R, 4, 4] views that could be references.
 bank_matches: [B, F - 1] the view of the bank that frames 1.. would choose.
+
+For a control with optional parts also what ``part_clips.shown_tensors`` makes, under the names of
+``ControlCondition``, and bank_tokens: [B, R, n, m], 1 = token n of the clip and m of a view show one surface.
 """
 
 Signal = Literal["none", "camera", "global", "stereo", "both"]
 SIGNALS: tuple[Signal, ...] = ("none", "camera", "global", "stereo", "both")
+_OF_POINTS = ("global_vector", "pictures", "geometry")
+PARTS_SHOWN_WITH: dict[Signal, tuple[str, ...]] = {
+    "global": _OF_POINTS,
+    "stereo": ("warped_references",),
+    "both": (*_OF_POINTS, "warped_references"),
+}
 
 
 @dataclass(frozen=True)
@@ -126,15 +136,19 @@ def make_condition(
     ]
     with full_precision():
         rays = [camera_rays(camera, config.control) for camera in cameras]
-    condition = {
+    condition: dict[str, Any] = {
         "render_latents": render,
         "hole_mask": holes,
         "rays": None if rays[0] is None else torch.cat([r for r in rays if r is not None]).to(render),
     }
+    shown = PARTS_SHOWN_WITH.get(signal, ())
+    condition |= {name: clips[name] for name in shown if name in clips}
     if not config.takes_references:
         return ControlCondition(**condition)
     if signal in ("stereo", "both"):
-        latents, w2c, slots = _draw_references(clips, references, generator)
+        latents, w2c, slots, views = _draw_references(clips, references, generator)
+        if "bank_tokens" in clips:
+            condition["shared_surfaces"] = batch_pairs(clips["bank_tokens"], views)
     else:  # as at inference: a memory model without references sees its first frame
         latents, w2c, slots = clips["clean"][:, :, :1], clips["w2c"][:, :1], torch.zeros(1, dtype=torch.int64)
     has_cameras = config.camera_token_width is not None
@@ -178,8 +192,8 @@ def _grey(clips: EncodedClips) -> Tensor:
 
 def _draw_references(
     clips: EncodedClips, settings: ReferenceSettings, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents [B, 16, V, h, w], w2c [B, V, 4, 4] and slots [V] of references; slots are the whole batch's."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Latents [B, 16, V, h, w], w2c [B, V, 4, 4], slots [V] (the batch's) and views [B, V] of the bank."""
 
     def happens(share: float) -> bool:
         return float(torch.rand((), generator=generator)) < share
@@ -197,7 +211,27 @@ def _draw_references(
     if happens(settings.masked):
         hidden = _rectangles(latents, settings.largest_mask, generator)
         latents = torch.where(hidden, _grey(clips).to(latents), latents)
-    return latents, clips["bank_w2c"][rows, views], slots
+    return latents, clips["bank_w2c"][rows, views], slots, views
+
+
+def batch_pairs(bank_tokens: Tensor, views: Tensor) -> TokenCorrespondences:
+    """The pairs of a batch whose clips have chosen views, numbered sample by sample.
+
+    Args:
+        bank_tokens: [B, R, n, m], 1 = same surface.
+        views: [B, V] the view of the bank that each reference shows.
+    """
+    rows = torch.arange(len(views), device=views.device)[:, None]
+    chosen = bank_tokens[rows, views].transpose(1, 2)  # [B, V, n, m] -> [B, n, V, m]
+    batch, num_targets, num_views, per_view = chosen.shape
+    sample, target, view, token = chosen.nonzero(as_tuple=True)
+    num_references = num_views * per_view
+    return TokenCorrespondences(
+        target=sample * num_targets + target,
+        reference=sample * num_references + view * per_view + token,
+        num_targets=batch * num_targets,
+        num_references=batch * num_references,
+    )
 
 
 def _rectangles(latents: Tensor, largest: float, generator: torch.Generator) -> Tensor:

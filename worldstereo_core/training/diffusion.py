@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from ..model.condition import ControlCondition
 from ..model.conditioning import VAE
+from ..model.control_parts import PartStrength
 from ..model.sampling import sample
 from ..schedule import Schedule, UniPCSchedule
 from .clip_batch import (
@@ -143,14 +144,20 @@ class DiffusionStage:
             figures[f"held_out_{signal}"] = float(torch.stack(losses).mean())
         return figures
 
-    def _velocity_error(self, clip: EncodedClips, signal: Signal, generator: torch.Generator) -> Tensor:
+    def _velocity_error(
+        self,
+        clip: EncodedClips,
+        signal: Signal,
+        generator: torch.Generator,
+        parts: PartStrength = PartStrength(),  # noqa: B008 (frozen)
+    ) -> Tensor:
         condition = self.condition(clip, signal, generator, self.shown_references())
         clean, losses = clip["clean"], []
         for level in VALIDATION_LEVELS:
             fixed = NoiseLevels(self.settings.noise.shift, lowest=level, highest=level + 1e-6)
             timesteps, noise = fixed.draw(len(clean), generator), draw_noise(clean, generator)
             noisy = noisy_clip(clean, noise, timesteps)
-            velocity = self.networks.velocity(noisy, clip["image_condition"], condition, timesteps)
+            velocity = self.networks.velocity(noisy, clip["image_condition"], condition, timesteps, parts)
             losses.append(velocity_loss(velocity, clean, noise))
         return torch.cat(losses).mean()
 

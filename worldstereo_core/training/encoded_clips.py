@@ -148,7 +148,7 @@ def collate(clips: list[Tensors]) -> Tensors:
     most = max(len(clip["bank_latents"]) for clip in clips)
     filled = [
         {
-            key: _filled(value, most) if key in ("bank_latents", "bank_w2c") else value
+            key: _filled(value, most) if key in ("bank_latents", "bank_w2c", "bank_tokens") else value
             for key, value in clip.items()
         }
         for clip in clips

@@ -20,6 +20,7 @@ from ..checks import CheckpointError, WorldStereoError, check_shape
 from ..model.checkpoint import load_checkpoint, merge_backbone
 from ..model.condition import ControlCondition
 from ..model.config import ControlSizes
+from ..model.control_parts import PartStrength
 from ..model.key_names import wan_name
 from ..model.tiny import IMAGE_WIDTH, TEXT_WIDTH
 from ..model.weight_files import read_weights
@@ -117,6 +118,7 @@ class Networks:
         image_condition: Tensor,  # [B, 20, F, h, w]
         condition: ControlCondition | None,
         timesteps: Tensor,  # [B]
+        parts: PartStrength = PartStrength(),  # noqa: B008 (frozen)
     ) -> Tensor:
         """The predicted velocity [B, 16, F, h, w]; without a condition, the bare backbone's."""
         batch, device = noisy.shape[0], noisy.device
@@ -131,6 +133,7 @@ class Networks:
                 timesteps.to(device),
                 self.text.to(device).expand(batch, -1, -1),
                 self.image.to(device).expand(batch, -1, -1),
+                parts=parts,
                 recomputes=self.recomputes,
             )
         return velocity.float()

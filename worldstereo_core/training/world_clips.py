@@ -54,6 +54,7 @@ class WorldScene:
         cameras, frames, depth: the clip: T cameras, [T, 3, H, W] 0..1, exact camera z [T, H, W], 0 = sky.
         sources: what the memory was made from; the first is the clip's own first frame.
         memory: its points may be disturbed.
+        instance: [T, H, W] int64 number of the thing each pixel shows, 0 = sky; None where nobody knows.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class WorldScene:
     depth: Tensor
     sources: tuple[Source, ...]
     memory: GeometricMemory
+    instance: Tensor | None = None
 
     def seen_before(self) -> Tensor:
         """[T, H, W] bool: the pixel's surface, or the sky in its direction, is visible in a source."""
@@ -129,7 +131,9 @@ class WorldClips:
             seen = render_world(world, kept.w2c, kept.K, self.height, self.width)
             sources.append(Source(kept, seen.image, seen.depth))
         memory = self._memory(sources, torch.Generator().manual_seed(index))
-        return WorldScene(world.kind, target, drawn.image, drawn.depth, tuple(sources), memory)
+        return WorldScene(
+            world.kind, target, drawn.image, drawn.depth, tuple(sources), memory, drawn.instance
+        )
 
     def make(self, index: int) -> TrainingClip:
         """The same as what training needs of it."""

@@ -11,6 +11,7 @@ from ...checks import WorldStereoError, check_shape
 from ...model.condition import ControlCondition
 from ...model.conditioning import VAE, image_condition
 from ...model.config import LatentConditionMode, WorldStereoConfig
+from ...model.control_parts import PartStrength
 from ...model.control_session import ControlStrength
 from ...model.latents import LATENT_CHANNELS
 from ...model.sampling import sample
@@ -51,6 +52,7 @@ def generate_clip(
     start_level: float = 1.0,
     generator: torch.Generator | None = None,
     strength: ControlStrength = ControlStrength(),  # noqa: B008 (frozen)
+    parts: PartStrength = PartStrength(),  # noqa: B008 (frozen)
     progress: StageProgress | None = None,
     probe: Callable[[str, Tensor], None] | None = None,
 ) -> Tensor:
@@ -71,6 +73,7 @@ def generate_clip(
         start_level: how much noise it is mixed with, 0..1.
         generator: draws the noise.
         strength: factors on the control.
+        parts: factors on its optional parts, where it has any.
         progress: called with (stage, done, total); may raise to stop.
         probe: called with (name, tensor): "condition", then per step "prediction" (conditional before
             unconditional) and "latents".
@@ -118,6 +121,7 @@ def generate_clip(
                 text.to(backbone.device),
                 None if image_embeds is None else image_embeds.to(backbone.device),
                 strength=strength,
+                parts=parts,
             )
             probe("prediction", prediction)
             predictions.append(prediction)

@@ -14,6 +14,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "control": ("control", "ControlStage"),
     "adapters": ("adapters", "AdapterStage"),
     "memory": ("memory", "MemoryStage"),
+    "parts": ("parts", "PartsStage"),
     "joint": ("joint", "JointStage"),
     "distil": ("distil", "DistilStage"),
 }
