@@ -12,8 +12,8 @@ from ..worldstereo_core.training.worlds.make import KINDS
 from .images import to_image
 from .io_types import MogeGeometrySocket, TrajectorySocket
 
-ANY_KIND = "by seed"
-# Seeds from here on are never learnt from.
+ANY_KIND = "by number"
+# Worlds from here on are never learnt from.
 NEVER_LEARNT = 1_000_000
 
 
@@ -32,17 +32,17 @@ class DrawWorld(io.ComfyNode):
             search_aliases=["example", "procedural", "test scene", "ground truth", "synthetic"],
             inputs=[
                 io.Int.Input(
-                    "seed",
+                    "world",
                     default=NEVER_LEARNT + 2,
                     min=0,
                     max=2**31,
-                    tooltip="Which world. The small model learnt from seeds below 1,000,000 alone.",
+                    tooltip="Number of the world. The small model learnt from numbers below 1,000,000 alone.",
                 ),
                 io.Combo.Input(
                     "kind",
                     options=[ANY_KIND, *KINDS],
                     default=ANY_KIND,
-                    tooltip="What is drawn. by seed: seed modulo 3 = 0 room, 1 street, 2 landscape.",
+                    tooltip="What is drawn. by number: world modulo 3 = 0 room, 1 street, 2 landscape.",
                 ),
                 io.Int.Input(
                     "width",
@@ -79,14 +79,14 @@ class DrawWorld(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        seed: int = NEVER_LEARNT + 2,
+        world: int = NEVER_LEARNT + 2,
         kind: str = ANY_KIND,
         width: int = 96,
         height: int = 64,
         trajectory: Trajectory | None = None,
     ) -> io.NodeOutput:
         drawn = draw_example(
-            seed,
+            world,
             height,
             width,
             None if kind == ANY_KIND else kind,

@@ -12,7 +12,7 @@ HEIGHT, WIDTH, FRAMES = 64, 96, 9
 # As it was trained, see docs/training.md: points of one pixel, edges of 64 rows (0.0004 there).
 RADIUS, EDGE_THRESHOLD = 0.03, 0.001
 STEPS, SHIFT = 12, 3.0
-SEED = 1_000_002
+WORLD = 1_000_002
 AMOUNT_DEG = 20.0
 TEXT = """\
 # Try it in one minute
@@ -27,7 +27,7 @@ The model has ten million weights and draws 96 x 64 pixels, so pictures are soft
 work together. The released models (14 billion weights, 832 x 480) are in the other templates, wired \
 alike.
 
-* **seed** on *Draw Example World*: another world (rooms, streets, landscapes).
+* **world** on *Draw Example World*: another world (rooms, streets, landscapes).
 * **preset** and **amount_deg** on *Build Camera Trajectory*: another move.
 * **strength** on *Apply WorldStereo Control*: 0 shows what the model does without memory and camera.
 """
@@ -45,7 +45,7 @@ def describe(graph: Graph) -> None:
     vae = graph.add("VAELoader", width=420, vae_name="small_wan_vae.safetensors")
     context = graph.add("WorldStereo_MakeNullContext", width=420)
     model = graph.group("1 · Small model", readme.right + SPACE, 0, [[load, vae, context]], pieces.BLUE)
-    world = graph.add("WorldStereo_DrawWorld", width=380, seed=SEED)
+    world = graph.add("WorldStereo_DrawWorld", width=380, world=WORLD)
     memory = graph.add(
         "WorldStereo_CreateMemory",
         width=380,
@@ -104,7 +104,7 @@ def _truth(graph: Graph, track: Output) -> Node:
         "WorldStereo_DrawWorld",
         title="The same world along the clip",
         width=400,
-        seed=SEED,
+        world=WORLD,
         trajectory=track,
     )
 
@@ -225,4 +225,4 @@ def _clip(
 
 
 def thumbnail(scene: Scene) -> Image:
-    return small_clip(SEED, AMOUNT_DEG)
+    return small_clip(WORLD, AMOUNT_DEG)

@@ -9,7 +9,7 @@ import pytest
 from tests.template_files import ROOT
 
 NODE = "WorldStereo_RenderMemory"
-WIDGETS = ("radius", "points_per_pixel", "min_confidence", "uncertain_below", "uncertain_softness")
+WIDGETS = ("radius", "points_per_pixel", "min_confidence", "uncertain_below", "uncertain_softness", "size")
 CREATE = f"""() => {{
     app.graph.clear();
     const node = LiteGraph.createNode("{NODE}");

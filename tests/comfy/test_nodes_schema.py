@@ -16,7 +16,7 @@ INPUTS = {
     "WorldStereo_SaveMergedModel": "backbone worldstereo dtype save_control filename_prefix variant "
     "reference_update",
     "WorldStereo_LoadDepth": "file scale kind fov_deg",
-    "WorldStereo_DrawWorld": "seed kind width height trajectory",
+    "WorldStereo_DrawWorld": "world kind width height trajectory",
     "WorldStereo_BuildTrajectory": "preset amount_deg distance easing frames focal_end width height memory "
     "continue_from fov_deg fps unit",
     "WorldStereo_LoadTrajectory": "file frames width height fps sensor_width_mm up_axis unit_scale fit",

@@ -88,8 +88,10 @@ def test_two_clips_look_like_the_world_and_come_back_to_its_first_picture(comfy_
     assert "points added where the memory had holes" in run.outputs[update]["text"][0]
 
 
-def test_loaders_find_the_shipped_files_last_so_that_a_users_file_of_that_name_wins(prompt, run_in_comfy):
+def test_loaders_find_the_shipped_files_after_the_users_so_that_a_users_file_of_that_name_wins(
+    prompt, run_in_comfy
+):
     names = loaded_files(prompt)
     assert set(names) == {"diffusion_models", "worldstereo", "vae"}
     found = run_in_comfy("shipped_checks.py", "where_files_are_found", names=names)
-    assert found == {kind: [str(WEIGHTS / kind / name), 0] for kind, name in names.items()}
+    assert found == {kind: [str(WEIGHTS / kind / name), True] for kind, name in names.items()}

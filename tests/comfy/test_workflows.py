@@ -90,8 +90,15 @@ def test_a_branch_of_a_world_takes_the_clip_in_and_leaves_the_first_world_alone(
 def test_the_report_says_what_was_loaded(server):
     for name, word in (("one_clip_from_one_image", "memory-dmd"), ("camera_only_from_one_image", "camera")):
         prompt = small_prompt(server, read_workflow(name))
-        server.free()  # a loader whose model is still there says nothing again
-        assert word in server.run(prompt).outputs[node_of(prompt, "WorldStereo_LoadModel")]["text"][0]
+        loader = node_of(prompt, "WorldStereo_LoadModel")
+        # A loader whose model is still there says nothing again. A prompt that comes on the heels of the call
+        # to free runs before it.
+        for _ in range(3):
+            server.free()
+            run = server.run(prompt)
+            if loader in run.outputs:
+                break
+        assert word in run.outputs[loader]["text"][0]
 
 
 def test_two_clips_grow_the_memory_and_write_a_point_cloud(server):

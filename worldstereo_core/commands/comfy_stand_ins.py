@@ -108,7 +108,7 @@ def shrink_workflow(workflow: dict[str, Any], schemas: Mapping[str, Any], run: S
     for node in small["nodes"]:
         if node["type"] == "WorldStereo_FitImage":
             scale = _values_by_name(node, schemas[node["type"]]).get("scale", 1.0)
-            height, width = scaled_size(run.height, run.width, scale)
+            height, width = _scaled(run, scale)
             node["type"] = "ImageScale"
             node["widgets_values"] = [_filter(scale), width, height, "center"]
             node["outputs"] = [{**node["outputs"][0], "name": "IMAGE"}]
@@ -116,6 +116,11 @@ def shrink_workflow(workflow: dict[str, Any], schemas: Mapping[str, Any], run: S
             widgets = widget_inputs(schemas[node["type"]], _values_by_name(node, schemas[node["type"]]))
             node["widgets_values"] = [_smaller(node["type"], name, value, run) for name, value in widgets]
     return small
+
+
+def _scaled(run: SmallRun, scale: float) -> tuple[int, int]:
+    """Height and width; a size as it is stays so, wrong ones too."""
+    return (run.height, run.width) if scale == 1 else scaled_size(run.height, run.width, scale)
 
 
 def _filter(scale: float) -> str:
@@ -168,7 +173,7 @@ def shrink(prompt: Prompt, run: SmallRun) -> Prompt:
             inputs["image"] = run.image
         elif kind == "WorldStereo_FitImage":
             scale = inputs.get("scale", 1.0)
-            height, width = scaled_size(run.height, run.width, scale)
+            height, width = _scaled(run, scale)
             size = {"width": width, "height": height, "upscale_method": _filter(scale), "crop": "center"}
             node = _node("ImageScale", image=inputs["image"], **size)
         elif kind == "CLIPTextEncode":

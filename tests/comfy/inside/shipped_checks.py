@@ -9,12 +9,13 @@ import folder_paths
 from worldstereo_core.adapters.comfy.loader import register_model_folder
 
 
-def where_files_are_found(names: dict[str, str]) -> dict[str, tuple[str, int]]:
-    """By kind of model: the path of a file, and how many folders are searched after its own."""
+def where_files_are_found(names: dict[str, str]) -> dict[str, tuple[str, bool]]:
+    """By kind of model: the path of a file, and whether ComfyUI's own folder is searched before."""
     register_model_folder()
     found = {}
     for kind, name in names.items():
         path = Path(folder_paths.get_full_path_or_raise(kind, name))
         folders = [Path(folder).resolve() for folder in folder_paths.get_folder_paths(kind)]
-        found[kind] = str(path), len(folders) - 1 - folders.index(path.parent.resolve())
+        own = (Path(folder_paths.models_dir) / kind).resolve()
+        found[kind] = str(path), folders.index(own) < folders.index(path.parent.resolve())
     return found
