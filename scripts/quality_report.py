@@ -96,7 +96,7 @@ def report(runs: dict[str, Any]) -> str:
         "pixels show surfaces that the memory has seen (*revisited*). GMSD: gradient deviation, lower is "
         "better. Camera: of the camera that explains a frame best, by dense Gauss-Newton on exact depth. "
         "Measured on "
-        f"{first['machine']}.\n",
+        f"{first['machine']}; seconds on two clips while nothing else ran.\n",
     ]
     if drifts:
         title = (
