@@ -199,6 +199,12 @@ def test_a_run_brings_points_pictures_and_the_very_cameras(editing):
     )
     assert gate[0] == pytest.approx(1, abs=1e-4) and gate[1] == pytest.approx(0, abs=0.01) and gate[2] < 1e-5
 
+    # Played, it goes on from there and stops at the end.
+    assert editing.ask("e.session.progress") < 0.9
+    editing.page.get_by_role("button", name="Play", exact=True).click()
+    editing.page.wait_for_function(f"() => editorOf({EDITOR}).session.progress === 1")
+    editing.page.wait_for_function(f"() => !editorOf({EDITOR}).timeline.playing")
+
 
 def test_only_the_editor_runs_from_its_own_button(editing):
     two = with_memory()
