@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from worldstereo_core.commands.small_model import FRAMES, HEIGHT, RADIUS, SHIFT, STEPS, WIDTH
+
 from .. import workflow_pieces as pieces
 from ..small_thumbnail import small_clip
 from ..thumbnail_scene import Image, Scene
 from ..workflow_graph import Box, Graph, Node, Output
 
 SPACE = pieces.SPACE
-HEIGHT, WIDTH, FRAMES = 64, 96, 9
-# As it was trained, see docs/training.md: points of one pixel, edges of 64 rows (0.0004 there).
-RADIUS, EDGE_THRESHOLD = 0.03, 0.001
-STEPS, SHIFT = 12, 3.0
+EDGE_THRESHOLD = 0.001  # trained with 0.0004, which the widget's step leaves out
 WORLD = 1_000_002
 AMOUNT_DEG = 20.0
 TEXT = """\

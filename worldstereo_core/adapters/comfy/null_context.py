@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-TEXT_WIDTH, IMAGE_WIDTH = 4096, 1280
+from ...model.tiny import IMAGE_WIDTH, TEXT_WIDTH
 
 
 def null_conditioning() -> list[Any]:
