@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from worldstereo_core.commands.small_model import FRAMES, HEIGHT, RADIUS, SHIFT, STEPS, WIDTH
+from dataclasses import dataclass
+
+from worldstereo_core.commands.small_model import FRAMES, HEIGHT, RADIUS, WIDTH
 
 from .. import workflow_pieces as pieces
 from ..small_thumbnail import small_clip
 from ..thumbnail_scene import Image, Scene
 from ..workflow_graph import Box, Graph, Node, Output
+from ..workflow_kits import Sampling, few_steps
 
 SPACE = pieces.SPACE
 EDGE_THRESHOLD = 0.001  # trained with 0.0004, which the widget's step leaves out
@@ -32,14 +35,24 @@ alike.
 """
 
 
+@dataclass(frozen=True)
+class Given:
+    """What both clips are made with."""
+
+    load: Node
+    vae: Node
+    context: Node
+    sampling: Sampling
+
+
 def describe(graph: Graph) -> None:
     note = graph.note(TEXT, title="Start here", width=460, height=560)
     readme = graph.group("Read me", 0, 0, [[note]], pieces.GREY)
     load = graph.add(
         "WorldStereo_LoadModel",
         width=420,
-        backbone="small_wan_i2v.safetensors",
-        worldstereo="small_worldstereo_memory.safetensors",
+        backbone="none",  # the file is complete
+        worldstereo="small_worldstereo_memory_dmd.safetensors",
     )
     vae = graph.add("VAELoader", width=420, vae_name="small_wan_vae.safetensors")
     context = graph.add("WorldStereo_MakeNullContext", width=420)
@@ -52,16 +65,15 @@ def describe(graph: Graph) -> None:
         geometry=world["geometry"],
         edge_threshold=EDGE_THRESHOLD,
     )
-    sigmas = graph.add("WorldStereo_MakeSigmas", width=380, schedule="flow (UniPC)", steps=STEPS, shift=SHIFT)
-    sampler = graph.add("WorldStereo_MakeUniPCSampler", width=380)
+    sampling = few_steps(graph)
     drawn = graph.group(
         "2 · A drawn world, and steps",
         model.right + SPACE,
         0,
-        [[world, memory], [sigmas, sampler]],
+        [[world, memory], sampling.nodes],
         pieces.GREEN,
     )
-    given = {"load": load, "vae": vae, "context": context, "sigmas": sigmas, "sampler": sampler}
+    given = Given(load, vae, context, sampling)
     left = drawn.right + SPACE
     move = {"preset": "orbit right", "amount_deg": AMOUNT_DEG}
     one, boxes = _clip(graph, left, 0, given, world["image"], memory["memory"], move, "3", "try_1")
@@ -131,7 +143,7 @@ def _clip(
     graph: Graph,
     left: int,
     top: int,
-    given: dict[str, Node],
+    given: Given,
     start: Output,
     memory: Output,
     move: dict,
@@ -139,7 +151,7 @@ def _clip(
     name: str,
 ) -> tuple[dict[str, Output], list[Box]]:
     """One clip, from the camera move to the video file."""
-    vae, context = given["vae"]["VAE"], given["context"]
+    vae, context = given.vae["VAE"], given.context
     track = graph.add(
         "WorldStereo_BuildTrajectory", width=340, height=660, memory=memory, frames=FRAMES, **move
     )
@@ -176,7 +188,7 @@ def _clip(
     control = graph.add(
         "WorldStereo_EncodeControl",
         width=320,
-        control=given["load"]["control"],
+        control=given.load["control"],
         vae=vae,
         trajectory=track["trajectory"],
         render=render["render"],
@@ -187,8 +199,8 @@ def _clip(
     apply = graph.add(
         "WorldStereo_ApplyControl",
         width=320,
-        model=given["load"]["model"],
-        control=given["load"]["control"],
+        model=given.load["model"],
+        control=given.load["control"],
         condition=control["condition"],
     )
     sample = graph.add(
@@ -197,10 +209,10 @@ def _clip(
         model=apply["model"],
         positive=image["positive"],
         negative=image["negative"],
-        sampler=given["sampler"]["sampler"],
-        sigmas=given["sigmas"]["sigmas"],
+        sampler=given.sampling.sampler,
+        sigmas=given.sampling.sigmas,
         latent_image=image["latent"],
-        cfg=1.0,
+        cfg=given.sampling.cfg,
         noise_seed=1024,
     )
     second = graph.group(

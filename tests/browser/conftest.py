@@ -15,7 +15,8 @@ import pytest
 from tests.template_files import write_inputs
 from worldstereo_core.adapters.comfy.environment import find_comfyui, why_not_found
 from worldstereo_core.commands.comfy_server import ComfyServer, Run
-from worldstereo_core.commands.comfy_stand_ins import DEV_NODES, write_tiny_weights
+from worldstereo_core.commands.comfy_stand_ins import DEV_NODES
+from worldstereo_core.commands.template_weights import write_template_weights
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -124,12 +125,12 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def page_server(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A server with this pack, tiny weights under the names that the templates load, and their inputs."""
+    """A server with this pack, the small model under the names that the templates load, and their inputs."""
     found = find_comfyui()
     if found is None:
         pytest.skip(why_not_found())
     base = tmp_path_factory.mktemp("browser_server")
-    write_tiny_weights(base / "models")
+    write_template_weights(base / "models")
     server = ComfyServer(
         *found, base, {PACK: REPOSITORY, DEV_NODES: REPOSITORY / "tests" / "comfy" / "devnodes"}
     )

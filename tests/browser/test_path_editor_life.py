@@ -291,14 +291,17 @@ def test_memory_does_not_grow_over_fifty_editors(editing):
 
     editing.clear()
     editing.page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.ds.offset = [-330, 60]; }")
+    # Nodes 2.0 itself keeps half a megabyte of any node that was removed (measured with Sample Camera Path):
+    # there only the editors are counted, of which a few show as much.
+    is_classic = editing.frontend.renderer == "classic"
+    count = 50 if is_classic else 10
     cycles(10)
     before = used()
-    cycles(50)
+    cycles(count)
     grown = used() - before
     left = editing.page.evaluate("() => [editors.length, editors.filter((editor) => editor.deref()).length]")
-    assert left[0] == 60 and left[1] <= 1, left
-    # Nodes 2.0 itself keeps half a megabyte of any node that was removed: measured with Sample Camera Path.
-    if editing.frontend.renderer == "classic":
+    assert left[0] == 10 + count and left[1] <= 1, left
+    if is_classic:
         assert grown < 2.5, f"{grown:.2f} MB"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from typing import Any
 
 import pytest
@@ -13,8 +12,18 @@ from worldstereo_core.commands.comfy_prompt import workflow_to_prompt
 from worldstereo_core.commands.comfy_stand_ins import shrink_workflow
 
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-# A run takes seconds, so every template runs once: in the one renderer or, by turns, in the other.
-RUN_IN = dict(zip(NAMES, itertools.cycle(("classic", "vue")), strict=False))
+# A run here takes ten seconds, and tests/comfy runs every template as the page sends it. So these few run
+# always; the rest, by turns in the one renderer or the other, with -m thorough.
+ALWAYS_RUN = {
+    "one_clip.app",
+    "check_views_and_export_colmap",
+    "loop_of_six_trajectories",
+    "try_it_in_one_minute",
+}
+RUNS = [
+    pytest.param(renderer, name, marks=() if name in ALWAYS_RUN else pytest.mark.thorough)
+    for name, renderer in zip(NAMES, itertools.cycle(("classic", "vue")), strict=False)
+]
 
 
 @pytest.fixture(scope="session")
@@ -86,10 +95,8 @@ def inside(box: list[Any], group: list[Any]) -> bool:
     return group[1] <= box[1] and group[2] <= box[2] and box[3] <= group[3] and box[4] <= group[4]
 
 
+@pytest.mark.parametrize(("frontend", "template"), RUNS, indirect=True)
 def test_a_template_runs_from_the_run_button_and_still_fits_its_groups(frontend, template, schemas):
-    name = next(name for name in NAMES if template == read(name))
-    if frontend.renderer != RUN_IN[name]:
-        pytest.skip(f"runs in the other renderer, {RUN_IN[name]}")
     frontend.open(shrink_workflow(template, schemas, SMALL))
     run = frontend.press_run()
     videos = [node["id"] for node in template["nodes"] if node["type"] == "SaveVideo" and not node["mode"]]
@@ -97,7 +104,3 @@ def test_a_template_runs_from_the_run_button_and_still_fits_its_groups(frontend,
     frontend.page.wait_for_timeout(500)
     assert frontend.errors == []
     assert layout_faults(frontend) == ([], [], [])
-
-
-def read(name: str) -> dict[str, Any]:
-    return json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))

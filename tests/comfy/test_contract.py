@@ -11,7 +11,8 @@ import pytest
 from scripts.freeze_contract import CONTRACTS, node_contract
 from tests.template_files import SMALL, write_inputs
 from worldstereo_core.commands.comfy_prompt import workflow_to_prompt
-from worldstereo_core.commands.comfy_stand_ins import shrink_workflow, write_tiny_weights
+from worldstereo_core.commands.comfy_stand_ins import shrink_workflow
+from worldstereo_core.commands.template_weights import write_template_weights
 
 OLD = Path(__file__).resolve().parents[1] / "workflows"
 OLD_WORKFLOWS = sorted(OLD.glob("v*/*.json"))
@@ -91,7 +92,7 @@ def test_the_check_allows_what_keeps_old_workflows_running():
 
 @pytest.mark.parametrize("path", OLD_WORKFLOWS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_workflow_saved_with_an_older_version_still_runs(comfy_server, path):
-    write_tiny_weights(comfy_server.base / "models")
+    write_template_weights(comfy_server.base / "models")
     write_inputs(comfy_server.base)
     schemas = comfy_server.object_info()
     workflow = shrink_workflow(json.loads(path.read_text(encoding="utf-8")), schemas, SMALL)

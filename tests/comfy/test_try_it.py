@@ -17,7 +17,6 @@ WORKFLOW = ROOT / "workflows" / "try_it_in_one_minute.json"
 WEIGHTS = ROOT / "weights" / "small"
 FRAMES = 9
 LOADERS = {
-    ("WorldStereo_LoadModel", "backbone"): "diffusion_models",
     ("WorldStereo_LoadModel", "worldstereo"): "worldstereo",
     ("VAELoader", "vae_name"): "vae",
 }
@@ -92,6 +91,6 @@ def test_loaders_find_the_shipped_files_after_the_users_so_that_a_users_file_of_
     prompt, run_in_comfy
 ):
     names = loaded_files(prompt)
-    assert set(names) == {"diffusion_models", "worldstereo", "vae"}
+    assert set(names) == {"worldstereo", "vae"}
     found = run_in_comfy("shipped_checks.py", "where_files_are_found", names=names)
     assert found == {kind: [str(WEIGHTS / kind / name), True] for kind, name in names.items()}

@@ -6,7 +6,7 @@ import pytest
 
 from worldstereo_core.checks import WorldStereoError
 from worldstereo_core.commands.comfy_prompt import widget_inputs, workflow_to_prompt
-from worldstereo_core.commands.comfy_stand_ins import SmallRun, shrink
+from worldstereo_core.commands.comfy_stand_ins import SmallRun, play_in_world
 
 SCHEMAS = {
     "Load": {"input": {"required": {"image": [["a.png", "b.png"], {"image_upload": True}]}}},
@@ -109,7 +109,7 @@ def test_a_node_that_the_server_lacks_is_named():
         workflow_to_prompt(workflow, SCHEMAS)
 
 
-def test_shrinking_sets_frames_steps_and_size_and_leaves_the_prompt_alone():
+def test_playing_in_a_world_sets_frames_steps_and_size_and_leaves_the_prompt_alone():
     prompt = {
         "1": {"class_type": "WorldStereo_FitImage", "inputs": {"image": ["9", 0], "resolution": "auto"}},
         "2": {"class_type": "WorldStereo_BuildTrajectory", "inputs": {"frames": 21}},
@@ -117,7 +117,7 @@ def test_shrinking_sets_frames_steps_and_size_and_leaves_the_prompt_alone():
         "4": {"class_type": "ImageFromBatch", "inputs": {"batch_index": 20}},
         "5": {"class_type": "CLIPVisionLoader", "inputs": {}},
     }
-    small = shrink(prompt, SmallRun("p.png", height=64, width=96, frames=5, steps=2))
+    small = play_in_world(prompt, SmallRun("", height=64, width=96, frames=5, steps=2), 7)
     assert small["1"]["class_type"] == "ImageScale"
     assert (small["1"]["inputs"]["width"], small["1"]["inputs"]["height"]) == (96, 64)
     assert small["2"]["inputs"]["frames"] == 5
@@ -135,7 +135,25 @@ def test_depth_of_a_clip_follows_the_cameras_that_it_was_made_with():
             "inputs": {"geometry": ["2", 0], "trajectory": ["7", 0], "keep_frames": 8},
         },
     }
-    small = shrink(prompt, SmallRun("room.png", 64, 96, 5, 2, is_room=True))
-    assert small["1"] == {"class_type": "WorldStereoDev_Room", "inputs": {"image": ["8", 0]}}
-    assert small["2"]["inputs"] == {"image": ["9", 0], "trajectory": ["7", 0]}
-    assert small["3"]["inputs"]["keep_frames"] == 4
+    small = play_in_world(prompt, SmallRun("", 64, 96, 5, 2, has_depth=True), 7)
+    first, second = small["1"], small["2"]
+    assert first["class_type"] == second["class_type"] == "WorldStereo_DrawWorld"
+    assert first["inputs"] == {"world": 7, "kind": "by number", "width": 96, "height": 64}
+    assert second["inputs"] == {**first["inputs"], "trajectory": ["7", 0]}
+    # Depth is the second output there.
+    assert small["3"]["inputs"]["geometry"] == ["2", 1] and small["3"]["inputs"]["keep_frames"] == 4
+
+
+def test_the_small_models_context_takes_the_place_of_text_and_vision():
+    prompt = {
+        "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "x"}},
+        "2": {"class_type": "WorldStereo_EncodeClipVision", "inputs": {}},
+        "3": {
+            "class_type": "WorldStereo_EncodeFirstFrame",
+            "inputs": {"positive": ["1", 0], "clip_vision_output": ["2", 0], "mode": "full_vae"},
+        },
+    }
+    small = play_in_world(prompt, SmallRun("", 64, 96, 5, 2), 7)
+    assert {small[id]["class_type"] for id in "12"} == {"WorldStereo_MakeNullContext"}
+    made = {"positive": ["1", 0], "clip_vision_output": ["2", 2], "mode": "first_frame_only"}
+    assert small["3"]["inputs"] == made

@@ -1,4 +1,4 @@
-"""The demo on a real ComfyUI: the two-clip template on a headless server with tiny random weights."""
+"""The demo on a real ComfyUI: the two-clip template with the small model, on a headless server."""
 
 from __future__ import annotations
 
@@ -14,53 +14,54 @@ from ..adapters.comfy.environment import find_comfyui, why_not_found
 from ..checks import WorldStereoError
 from .comfy_prompt import Prompt, workflow_to_prompt
 from .comfy_server import ComfyServer, NodeError, Run, ServerDied, SubmitError
-from .comfy_stand_ins import DEV_NODES, SmallRun, shrink, write_tiny_weights
+from .comfy_stand_ins import SmallRun, play_in_world
 from .outcome import CannotRun
+from .small_model import FOLDER, FRAMES, HEIGHT, WIDTH
 from .staging import staged_folder
+from .template_weights import write_template_weights
 
 PACK = "ComfyUI-WorldStereo"
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORKFLOW = REPOSITORY / "workflows" / "two_clips_and_point_cloud.json"
-STAND_INS = REPOSITORY / "tests" / "comfy" / "devnodes"
-ROOM = SmallRun("room.png", height=192, width=320, frames=21, steps=4, is_room=True)
+SMALL = SmallRun("", HEIGHT, WIDTH, FRAMES, steps=4, has_depth=True)
 MINUTES = 30
-WARNING = (
-    "Tiny random weights cannot draw pictures: the clips themselves are noise. Renders, references, memory "
-    "and point cloud are real."
+NOTE = (
+    "The small model of weights/small in a drawn world with exact depth, 64 x 96 pixels. The released models "
+    "draw at 480 x 768 and more."
 )
 
 
-def run_demo_on_comfyui(output: Path, size: SmallRun = ROOM) -> int:
-    """Run the two-clip template on the drawn room and write its results all together.
+def run_demo_on_comfyui(output: Path, world: int, size: SmallRun = SMALL) -> int:
+    """Run the two-clip template in a drawn world and write its results all together.
 
     Args:
         output: folder for the results.
+        world: its number, see ``training.worlds.make``.
         size: of the clips and their length.
 
-    Raises: CannotRun if ComfyUI, the template or the stand-ins are missing, or the server does not start;
+    Raises: CannotRun if ComfyUI, the template or the small model is missing, or the server does not start;
         WorldStereoError if a node fails.
     """
     found = find_comfyui()
     if found is None:
         raise CannotRun(f"demo --comfy: {why_not_found()}.")
-    for path in (WORKFLOW, STAND_INS):
+    for path in (WORKFLOW, FOLDER / "worldstereo"):
         if not path.exists():
             raise CannotRun(
                 f"demo --comfy: {path} is missing. It needs the whole repository: git clone it, and run the "
                 "command there."
             )
-    print(WARNING)
+    print(NOTE)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="worldstereo-comfy-") as folder, staged_folder(output) as stage:
         base = Path(folder)
-        write_tiny_weights(base / "models")
-        _draw_room(base / "input" / size.image, size)
-        server = ComfyServer(*found, base, {PACK: REPOSITORY, DEV_NODES: STAND_INS})
+        write_template_weights(base / "models")
+        server = ComfyServer(*found, base, {PACK: REPOSITORY})
         try:
             _start(server)
             schemas = server.object_info()
             workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-            prompt = shrink(workflow_to_prompt(workflow, schemas), size)
+            prompt = play_in_world(workflow_to_prompt(workflow, schemas), size, world)
             version = server.get("/system_stats")["system"]["comfyui_version"]
             print(f"running {WORKFLOW.name}, {len(prompt)} nodes, on ComfyUI {version} ({found[0]})")
             run = _run(server, prompt)
@@ -68,7 +69,7 @@ def run_demo_on_comfyui(output: Path, size: SmallRun = ROOM) -> int:
         finally:
             server.stop()
         report = {
-            "note": WARNING,
+            "note": NOTE,
             "comfyui": version,
             "workflow": WORKFLOW.name,
             "size": {"height": size.height, "width": size.width},
@@ -77,17 +78,8 @@ def run_demo_on_comfyui(output: Path, size: SmallRun = ROOM) -> int:
             "seconds": round(time.perf_counter() - start, 1),
         }
         (stage / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    print(f"{output}: {', '.join(names)}, report.json; {report['seconds']:.0f} s\n{WARNING}")
+    print(f"{output}: {', '.join(names)}, report.json; {report['seconds']:.0f} s\n{NOTE}")
     return 0
-
-
-def _draw_room(path: Path, size: SmallRun) -> None:
-    from ..formats.images import write_png
-    from .demo_scene import draw_view, start_camera
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    w2c, K = start_camera(size.height, size.width)
-    write_png(path, draw_view(w2c, K, size.height, size.width))
 
 
 def _start(server: ComfyServer) -> None:

@@ -1,8 +1,8 @@
-"""Make a template small enough for any machine: tiny random weights under the real file names, fewer frames.
+"""Make a template small enough for any machine: the small model under the real file names, fewer frames.
 
-ComfyUI builds text and CLIP vision encoders at full size only, and depth estimation needs its model. For
-these three, development code stands in (tests/comfy/devnodes), which is not part of the pack: for a workflow
-as its loaders' results, for a prompt as nodes, which also know the depth of the demo's room.
+ComfyUI builds text and CLIP vision encoders at full size only, and depth estimation needs its model. A
+workflow keeps their loaders, for which development code stands in (tests/comfy/devnodes, not part of the
+pack). A prompt is played in a drawn world instead, whose depth is exact, with nodes of the pack alone.
 """
 
 from __future__ import annotations
@@ -10,38 +10,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..model.key_names import wan_to_diffusers_key
-from ..model.tiny import (
-    VAE_WIDTH,
-    random_tensors,
-    tiny_backbone_tensors,
-    tiny_lora_tensors,
-    tiny_uni3c_tensors,
-    tiny_worldstereo_tensors,
-    write_weights,
-)
-from ..model.vae_key_names import wan_vae_shapes
 from ..sizes import scaled_size
 from .comfy_prompt import Prompt, widget_inputs
+from .small_model import RADIUS
 
 DEV_NODES = "worldstereo_devnodes"
-BACKBONE = "wan2.1_i2v_480p_14B_fp16.safetensors"
-UNI3C = "Wan21_Uni3C_controlnet_fp16.safetensors"
-STYLE_LORA = "pixar_10_epochs.safetensors"
 RELEASED_FRAMES = 21
 VIDEO_FRAMES = 4 * (RELEASED_FRAMES - 1) + 1  # of a file that makes video, such as Uni3C
-# Files whose models cannot be tiny: they hold one number, and development code takes their place.
-_STAND_INS = (
-    "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors",
-    "clip_vision/clip_vision_h.safetensors",
-    "geometry_estimation/moge_2_vitl_normal_fp16.safetensors",
-    "frame_interpolation/film_net_fp16.safetensors",
-)
 # Widgets of the panorama template at small size.
 _PANORAMA: dict[str, dict[str, Any]] = {
     "ImageScale": {"width": 128, "height": 64},
@@ -49,6 +26,15 @@ _PANORAMA: dict[str, dict[str, Any]] = {
     "WorldStereo_CreatePanoramaMemory": {"views": "6 views (cube)", "width": 96, "height": 64},
 }
 _LOADERS = ("CLIPLoader", "CLIPVisionLoader", "LoadMoGeModel")
+# What the small model was trained with, by widget. Its edge threshold is below the widgets' step.
+_TRAINED: dict[str, Any] = {"radius": RADIUS, "edge_threshold": 0.001, "mode": "first_frame_only"}
+_WITH_TRAINED = (
+    "WorldStereo_CreateMemory",
+    "WorldStereo_EncodeFirstFrame",
+    "WorldStereo_GenerateClips",
+    "WorldStereo_RenderMemory",
+    "WorldStereo_UpdateMemory",
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +46,7 @@ class SmallRun:
         height, width: of the clips, multiples of 16.
         frames: key frames of a clip.
         steps: sampling steps of every schedule.
-        is_room: the picture is the demo's drawn room, whose depth is known; else depth is a tilted plane.
+        has_depth: depth is exact; else it is a tilted plane.
     """
 
     image: str
@@ -68,33 +54,7 @@ class SmallRun:
     width: int
     frames: int
     steps: int
-    is_room: bool = False
-
-
-def write_tiny_weights(models: Path, seed: int = 0) -> None:
-    """Write tiny random weights under the file names that the templates load.
-
-    Args:
-        models: a ComfyUI ``models`` folder.
-    """
-    backbone = tiny_backbone_tensors(seed)
-    write_weights(models / "diffusion_models" / BACKBONE, backbone)
-    write_weights(
-        models / "vae" / "wan_2.1_vae.safetensors", random_tensors(wan_vae_shapes(VAE_WIDTH), seed + 1)
-    )
-    # The released memory-dmd file is complete: it brings its own backbone, here that of the other files.
-    complete = {wan_to_diffusers_key(key) or key: tensor for key, tensor in backbone.items()}
-    for number, variant in enumerate(("camera", "memory", "memory-dmd")):
-        tensors = tiny_worldstereo_tensors(variant, seed + 2 + number)
-        name = f"worldstereo_{variant.replace('-', '_')}.safetensors"
-        write_weights(
-            models / "worldstereo" / name,
-            {**complete, **tensors} if variant == "memory-dmd" else tensors,
-        )
-    write_weights(models / "worldstereo" / UNI3C, tiny_uni3c_tensors(seed + 5))
-    write_weights(models / "loras" / STYLE_LORA, tiny_lora_tensors(seed + 6))
-    for name in _STAND_INS:
-        write_weights(models / name, {"stand_in": torch.zeros(1)})
+    has_depth: bool = False
 
 
 def shrink_workflow(workflow: dict[str, Any], schemas: Mapping[str, Any], run: SmallRun) -> dict[str, Any]:
@@ -151,70 +111,65 @@ def _smaller(kind: str, name: str, value: Any, run: SmallRun) -> Any:
         return run.width if name == "width" else run.height
     if kind == "WorldStereo_MakeSigmas" and name == "steps":
         return run.steps
+    if kind in _WITH_TRAINED and name in _TRAINED:
+        return _TRAINED[name]
     grows = kind in ("WorldStereo_UpdateMemory", "WorldStereo_GenerateClips")
     if grows and name == "keep_frames":
         return min(value, run.frames - 1)
-    if grows and name == "alignment" and not run.is_room:
+    if grows and name == "alignment" and not run.has_depth:
         return "ratio"  # a plane that turns with the camera is no surface that a robust fit would accept
     return value
 
 
-def shrink(prompt: Prompt, run: SmallRun) -> Prompt:
-    """Cut a template's prompt down and put the stand-ins in; node ids stay. `prompt` is not changed."""
+def play_in_world(prompt: Prompt, run: SmallRun, world: int) -> Prompt:
+    """Cut a template's prompt down and play it in a drawn world; node ids stay.
+
+    The world's first picture takes the place of loaded pictures, its depth along a clip that of a depth
+    model, and the small model's context that of text and CLIP vision.
+
+    Args:
+        prompt: it is not changed.
+        world: see *Draw Example World*.
+    """
     small: Prompt = {}
+    slots: dict[str, int] = {}  # of the output that takes the place of a node's first
+    drawn = {"world": world, "kind": "by number", "width": run.width, "height": run.height}
     for id, node in copy.deepcopy(prompt).items():
         kind, inputs = node["class_type"], node["inputs"]
         if kind in _LOADERS:
-            # Generate Clips runs these models itself, so it gets stand-ins for them; no one else does.
-            if any(node["class_type"] == "WorldStereo_GenerateClips" for node in prompt.values()):
-                small |= _model(id, kind)
             continue
         if kind == "LoadImage":
-            inputs["image"] = run.image
+            node = _node("WorldStereo_DrawWorld", **drawn)
         elif kind == "WorldStereo_FitImage":
-            scale = inputs.get("scale", 1.0)
-            height, width = _scaled(run, scale)
-            size = {"width": width, "height": height, "upscale_method": _filter(scale), "crop": "center"}
+            height, width = _scaled(run, inputs.get("scale", 1.0))
+            method = _filter(inputs.get("scale", 1.0))
+            size = {"width": width, "height": height, "upscale_method": method, "crop": "center"}
             node = _node("ImageScale", image=inputs["image"], **size)
         elif kind == "CLIPTextEncode":
-            node = _node("WorldStereoDev_Text", seed=int(id))
+            node = _node("WorldStereo_MakeNullContext")
         elif kind == "WorldStereo_EncodeClipVision":
-            node = _node("WorldStereoDev_ClipVision", seed=int(id))
+            node, slots[id] = _node("WorldStereo_MakeNullContext"), 2
         elif kind == "MoGeInference":
-            node = _geometry(id, inputs["image"], prompt, run)
-        elif kind == "ImageFromBatch" and inputs["batch_index"] == RELEASED_FRAMES - 1:
-            inputs["batch_index"] = run.frames - 1
-        elif kind == "WorldStereo_MakeSigmas":
-            inputs["steps"] = run.steps
-        elif kind in ("WorldStereo_UpdateMemory", "WorldStereo_GenerateClips"):
-            inputs["keep_frames"] = min(inputs["keep_frames"], run.frames - 1)
-        if inputs.get("frames") in (RELEASED_FRAMES, VIDEO_FRAMES):
-            is_video = inputs["frames"] == VIDEO_FRAMES
-            inputs["frames"] = 4 * (run.frames - 1) + 1 if is_video else run.frames
+            node, slots[id] = _node("WorldStereo_DrawWorld", **drawn, **_cameras(id, prompt)), 1
+        else:
+            node["inputs"] = {name: _smaller(kind, name, value, run) for name, value in inputs.items()}
         small[id] = node
+    for node in small.values():
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] in slots:
+                node["inputs"][name] = [value[0], slots[value[0]]]
     return small
 
 
-def _node(kind: str, **inputs: Any) -> dict[str, Any]:
+def _node(kind: str, /, **inputs: Any) -> dict[str, Any]:
     return {"class_type": kind, "inputs": inputs}
 
 
-def _model(id: str, kind: str) -> Prompt:
-    """What stands for a model that a loader would give."""
-    if kind == "CLIPVisionLoader":
-        return {id: _node("WorldStereoDev_ClipVisionModel", seed=int(id))}
-    if kind == "LoadMoGeModel":
-        return {id: _node("WorldStereoDev_MogeModel", near=2.0, far=4.0, fov_deg=60.0)}
-    return {}
-
-
-def _geometry(id: str, image: Any, prompt: Prompt, run: SmallRun) -> dict[str, Any]:
-    """What stands for depth estimation: of the picture, or of the clip whose frames go into the memory."""
-    if not run.is_room:
-        return _node("WorldStereoDev_Geometry", image=image, near=2.0, far=4.0, fov_deg=60.0)
-    clips = [
+def _cameras(id: str, prompt: Prompt) -> dict[str, Any]:
+    """The cameras that estimated pictures were made with: of the clip whose frames go into the memory."""
+    found = [
         node["inputs"]["trajectory"]
         for node in prompt.values()
         if node["class_type"] == "WorldStereo_UpdateMemory" and node["inputs"].get("geometry") == [id, 0]
     ]
-    return _node("WorldStereoDev_Room", image=image, **({"trajectory": clips[0]} if clips else {}))
+    return {"trajectory": found[0]} if found else {}

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.comfy:
         from .comfy_demo import run_demo_on_comfyui
 
-        return run_demo_on_comfyui(args.output or Path("outputs/demo_comfy"))
+        return run_demo_on_comfyui(args.output or Path("outputs/demo_comfy"), args.world)
     from .demo_run import run_demo
     from .outcome import CannotRun
 

@@ -6,15 +6,11 @@ outputs from here. A seed of 0 gives zeros; any other seed gives the same random
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
-
-REPOSITORY = str(Path(__file__).resolve().parents[3])
 
 
 def _numbers(shape: tuple[int, ...], seed: int) -> torch.Tensor:
@@ -170,38 +166,6 @@ class GeometryStandIn(io.ComfyNode):
         return io.NodeOutput(moge_geometry(image, depth, K))
 
 
-class RoomStandIn(io.ComfyNode):
-    """Exact depth of the demo's drawn room as MOGE_GEOMETRY: of its first picture, or along a trajectory."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="WorldStereoDev_Room",
-            display_name="Drawn Room Stand-in (dev)",
-            category="WorldStereo/dev",
-            inputs=[
-                io.Image.Input("image"),
-                io.Custom("WORLDSTEREO_TRAJECTORY").Input("trajectory", optional=True),
-            ],
-            outputs=[io.Custom("MOGE_GEOMETRY").Output()],
-            is_dev_only=True,
-        )
-
-    @classmethod
-    def execute(cls, image: torch.Tensor, trajectory: Any = None) -> io.NodeOutput:
-        # At the end of the path: the repository has folders whose names ComfyUI's modules have too.
-        if REPOSITORY not in sys.path:
-            sys.path.append(REPOSITORY)
-        from worldstereo_core.commands.demo_scene import cast_depth, start_camera
-
-        height, width = image.shape[1:3]
-        start, K = start_camera(height, width)
-        # The memory's world is that of the first camera, the room's is not.
-        w2c = start[None] if trajectory is None else trajectory.w2c @ start
-        depth = torch.stack([cast_depth(camera, K, height, width) for camera in w2c])
-        return io.NodeOutput(moge_geometry(image, depth, K / torch.tensor([[width], [height], [1]])))
-
-
 class DevExtension(ComfyExtension):
     @override
     async def on_load(self) -> None:
@@ -219,7 +183,6 @@ class DevExtension(ComfyExtension):
             ClipVisionModelStandIn,
             MogeModelStandIn,
             GeometryStandIn,
-            RoomStandIn,
         ]
 
 

@@ -1,7 +1,8 @@
 """Text encoder, CLIP vision and MoGe for tests: ComfyUI's own loader nodes give these for stand-in files.
 
-The three exist at full size only. Where a loader node meets a file of a few bytes, as ``write_tiny_weights``
-writes them, it gets one of these instead of a model, so that a template runs with every node it has.
+The three exist at full size only. Where a loader node meets a file of a few bytes, as
+``write_template_weights`` writes them, it gets one of these instead of a model, so that a template runs with
+every node it has.
 """
 
 from __future__ import annotations

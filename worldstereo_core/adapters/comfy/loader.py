@@ -65,7 +65,7 @@ def register_model_folder() -> None:
     saved = Path(folder_paths.get_output_directory()) / SAVED_CONTROL_FOLDER
     folder_paths.add_model_folder_path(MODEL_FOLDER, str(saved))
     # The small model that comes with the pack; ComfyUI looks here last, so that files of the user's win.
-    for kind in ("diffusion_models", "vae", MODEL_FOLDER):
+    for kind in ("vae", MODEL_FOLDER):
         folder_paths.add_model_folder_path(kind, str(SMALL_MODEL / kind))
     # Without extensions ComfyUI would list config.json and README files too.
     folder_paths.folder_names_and_paths[MODEL_FOLDER][1].update({".safetensors", ".pth", ".pt"})
