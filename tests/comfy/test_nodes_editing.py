@@ -10,26 +10,26 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.comfy.prompts import FRAMES, HEIGHT, WIDTH, picture, workflow
-from worldstereo_core.commands.demo_scene import cast_depth, start_camera
+from tests.comfy.prompts import FRAMES, HEIGHT, WIDTH, workflow
 from worldstereo_core.geometry.trajectory import build_trajectory
 from worldstereo_core.memory.memory import GeometricMemory, initialise_memory
 from worldstereo_core.memory.storage import load_memory, save_memory
+from worldstereo_core.training.worlds.example import draw_example
 
+ROOM = 1_000_026  # a world of tests/workflows/edit_and_regenerate.json, too
 current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
 
 
 def room_memory() -> GeometricMemory:
-    """The demo's room with the test picture on its walls, and one clip that moves to the right."""
-    room, K = start_camera(HEIGHT, WIDTH)
-    pixels = torch.from_numpy(np.asarray(picture()).copy()).movedim(-1, 0).float() / 255
-    memory = initialise_memory(pixels, cast_depth(room, K, HEIGHT, WIDTH), K, edge_threshold=0.0)
+    """A drawn room, and one clip that moves to the right."""
+    first = draw_example(ROOM, HEIGHT, WIDTH)
+    memory = initialise_memory(first.image[0], first.depth[0], first.K[0], edge_threshold=0.0)
+    start = torch.eye(4), first.K[0]
     orbit = build_trajectory(
-        "orbit right", start=(torch.eye(4), K), height=HEIGHT, width=WIDTH, amount_deg=20, num_frames=5
+        "orbit right", start=start, height=HEIGHT, width=WIDTH, amount_deg=20, num_frames=5
     )
-    depths = torch.stack([cast_depth(w2c @ room, K, HEIGHT, WIDTH) for w2c in orbit.w2c])
-    frames = memory.render(orbit, radius=0.02).image
-    return memory.update(frames, orbit, depths, keep_frames=3, edge_threshold=0.0, radius=0.02)[0]
+    clip = draw_example(ROOM, HEIGHT, WIDTH, cameras=orbit.cameras)
+    return memory.update(clip.image, orbit, clip.depth, keep_frames=3, edge_threshold=0.0, radius=0.02)[0]
 
 
 @pytest.fixture
