@@ -20,7 +20,6 @@ scripts/quality_report.py makes README's table of the recorded runs.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import platform
 import statistics
@@ -37,6 +36,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.part_comparison import Pictures, paired_table
+from benchmarks.quality_record import RunFacts, save_run
 from worldstereo_core.adapters.diffusers.loader import LoadedWorldStereo, load_worldstereo
 from worldstereo_core.adapters.diffusers.pipeline import generate_clip
 from worldstereo_core.adapters.diffusers.vae import KeyframeVAE
@@ -263,6 +263,9 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="picture file: truth, render and clips of three worlds")
     parser.add_argument("--record", type=Path, help="JSON file that the figures of this run are added to")
     parser.add_argument("--name", help="of the run in that file; a run of the same name is replaced")
+    parser.add_argument(
+        "--seconds-only", action="store_true", help="of a recorded run, replace the seconds per clip alone"
+    )
     args = parser.parse_args()
 
     files = find_model(args.model, worldstereo=args.worldstereo)
@@ -348,26 +351,9 @@ def main() -> None:
     if args.figure is not None:
         figure(shown, steps_of(schedule), args.figure)
     if args.record is not None:
-        runs = json.loads(args.record.read_text()) if args.record.is_file() else {}
-        runs[args.name or args.model.name] = {
-            "steps": steps_of(schedule),
-            "variant": config.variant,
-            "worlds": args.worlds,
-            "frames": config.num_keyframes,
-            "size": args.size,
-            "revisited_share": round(statistics.fmean(shares), 4),
-            "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, "
-            f"torch {torch.__version__}",
-            "rows": {
-                row: {key: _rounded(values) for key, values in kept.items()} for row, kept in results.items()
-            },
-            "drift": {row: [_rounded(values) for values in kept] for row, kept in drifts.items()},
-        }
-        args.record.write_text(json.dumps(runs, indent=1) + "\n")
-
-
-def _rounded(values: list[float]) -> list[float | None]:
-    return [round(value, 4) if math.isfinite(value) else None for value in values]
+        facts = RunFacts(steps_of(schedule), config.variant, args.worlds, config.num_keyframes, args.size)
+        share = statistics.fmean(shares)
+        save_run(args.record, args.name or args.model.name, facts, share, results, drifts, args.seconds_only)
 
 
 def figure(shown: dict[str, list[Tensor]], steps: str, path: Path) -> None:

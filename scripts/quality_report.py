@@ -10,12 +10,17 @@ The runs are measured by benchmarks/world_quality.py --record; this script only 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.part_comparison import paired_table  # noqa: E402
+
 RECORDED = ROOT / "benchmarks" / "results" / "world_quality.json"
 BEGIN, END = "<!-- table of world quality -->\n", "<!-- end of world quality -->\n"
 ROWS = {
@@ -52,6 +57,8 @@ def table(runs: dict[str, Any]) -> str:
     has_limit = False
     for name, run in runs.items():
         for row, kept in sorted(run["rows"].items(), key=lambda item: place(item[0])):
+            if row.startswith("both + "):
+                continue  # see parts_table
             is_limit = row == "limit of the VAE"
             if is_limit and has_limit:
                 continue
@@ -67,6 +74,23 @@ def table(runs: dict[str, Any]) -> str:
 
 def place(row: str) -> int:
     return list(ROWS).index(row) if row in ROWS else len(ROWS)
+
+
+def parts_table(runs: dict[str, Any]) -> str:
+    """What optional parts add to both memories, clip by clip, of the runs that measured some."""
+    return "\n".join(
+        f"{name}, {run['steps']}:\n\n{paired_table(numbers(run['rows']), found)}\n"
+        for name, run in runs.items()
+        if (found := [row for row in run["rows"] if row.startswith("both + ")])
+    )
+
+
+def numbers(rows: dict[str, dict[str, list[float | None]]]) -> dict[str, dict[str, list[float]]]:
+    """The figures with NaN where nothing was measured."""
+    return {
+        row: {key: [math.nan if value is None else value for value in values] for key, values in kept.items()}
+        for row, kept in rows.items()
+    }
 
 
 def drift_table(runs: dict[str, Any]) -> str:
@@ -98,6 +122,12 @@ def report(runs: dict[str, Any]) -> str:
         "Measured on "
         f"{first['machine']}; seconds on two clips while nothing else ran.\n",
     ]
+    if parts_of_control := parts_table(runs):
+        title = (
+            "What optional control parts add to both memories, mean difference over the same clips from the "
+            "same noise ± its standard error (clips). Each part was trained alone beside the frozen networks."
+        )
+        parts += ["\n", title, "\n\n", parts_of_control]
     if drifts:
         title = (
             "Drift: PSNR in dB of clips generated one after the other, each in the memory of the ones before "
