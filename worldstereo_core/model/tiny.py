@@ -1,4 +1,4 @@
-"""Tiny random models in the released file formats: for the demo and the tests. They cannot draw pictures."""
+"""Tiny random models in the released file formats: for the tests. They cannot draw pictures."""
 
 from __future__ import annotations
 
