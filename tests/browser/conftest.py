@@ -98,6 +98,12 @@ class Frontend:
         assert run.error is None, run.error
         return run
 
+    def leave_run(self) -> None:
+        """Empty a graph that was run: core's 3D viewers reject, without a reason, what they were loading."""
+        if self.has_run:
+            self.page.evaluate("() => app.graph.clear()")
+            self.page.wait_for_timeout(1000)
+
     def hang_up(self) -> None:
         """Connect anew, so that nothing of the last run reaches the workflow that is opened next.
 
