@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,6 +34,11 @@ class RunFacts:
     size: str
 
 
+def recorded_runs(path: Path | None) -> dict[str, Any]:
+    """The runs of the file by name; none if there is no file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else {}
+
+
 def save_run(
     path: Path,
     name: str,
@@ -49,11 +55,13 @@ def save_run(
         drifts: row -> for every world, a value per clip.
         seconds_only: the run is there, and its seconds per clip alone are replaced.
     """
-    runs = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    runs = recorded_runs(path)
     if seconds_only:
         for row, kept in results.items():
-            if row in runs[name]["rows"]:
-                runs[name]["rows"][row]["seconds"] = _rounded(kept["seconds"])
+            if row not in runs[name]["rows"]:
+                print(f"{row}: not among the recorded rows of {name}; left out")
+                continue
+            runs[name]["rows"][row]["seconds"] = _rounded(kept["seconds"])
     else:
         machine = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
         runs[name] = {

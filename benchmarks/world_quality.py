@@ -12,7 +12,7 @@ clips from the same noise. The part ``pictures`` is also shown edges and semanti
 
 Run: python benchmarks/world_quality.py --model FOLDER [--worldstereo FILE] [--worlds 12] [--drift 6]
     [--part-files FILE ...] [--output FILE.md] [--figure FILE.jpg]
-    [--record benchmarks/results/world_quality.json --name "4 steps"]
+    [--record benchmarks/results/world_quality.json --name "4 steps" [--seconds-only]]
 
 scripts/quality_report.py makes README's table of the recorded runs.
 """
@@ -36,7 +36,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.part_comparison import Pictures, paired_table
-from benchmarks.quality_record import RunFacts, save_run
+from benchmarks.quality_record import RunFacts, recorded_runs, save_run
 from worldstereo_core.adapters.diffusers.loader import LoadedWorldStereo, load_worldstereo
 from worldstereo_core.adapters.diffusers.pipeline import generate_clip
 from worldstereo_core.adapters.diffusers.vae import KeyframeVAE
@@ -267,6 +267,9 @@ def main() -> None:
         "--seconds-only", action="store_true", help="of a recorded run, replace the seconds per clip alone"
     )
     args = parser.parse_args()
+    name = args.name or args.model.name
+    if args.seconds_only and name not in recorded_runs(args.record):
+        parser.error(f"--seconds-only: {args.record} has no run {name!r}; name one with --record and --name")
 
     files = find_model(args.model, worldstereo=args.worldstereo)
     is_complete = load_checkpoint(files.worldstereo).is_complete
@@ -353,7 +356,7 @@ def main() -> None:
     if args.record is not None:
         facts = RunFacts(steps_of(schedule), config.variant, args.worlds, config.num_keyframes, args.size)
         share = statistics.fmean(shares)
-        save_run(args.record, args.name or args.model.name, facts, share, results, drifts, args.seconds_only)
+        save_run(args.record, name, facts, share, results, drifts, args.seconds_only)
 
 
 def figure(shown: dict[str, list[Tensor]], steps: str, path: Path) -> None:

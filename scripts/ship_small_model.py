@@ -2,7 +2,7 @@
 
     python scripts/ship_small_model.py outputs/train/small_distil/export
 
-The export folder is that of stage `distil`; the card's paths are cut to what says something elsewhere.
+The export folder is that of stage `distil`. Paths in the card are told from the folder that holds the runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SMALL = Path(__file__).resolve().parents[1] / "weights" / "small"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from worldstereo_core.commands.small_model import FOLDER
+from worldstereo_core.model.checkpoint import load_checkpoint
+
 NAME = "small_worldstereo_memory_dmd"
 FILES = {
     "worldstereo-memory-dmd/model.safetensors": f"worldstereo/{NAME}.safetensors",
@@ -22,37 +26,54 @@ FILES = {
     "null_context.safetensors": "null_context.safetensors",
 }
 MOST_BYTES = 30_000_000
-KEPT_PARTS = 3  # of a path: the run, export, the file
 
 
-def ship(export: Path) -> int:
-    """Copy the files and write the card; gives the bytes of everything in weights/small."""
-    card = json.loads((export / "card.json").read_text(encoding="utf-8"))
+def ship(export: Path, folder: Path = FOLDER) -> int:
+    """Check the export, copy its files and write the card; gives the bytes of everything in the folder.
+
+    Raises: SystemExit, with nothing changed, if it is no complete student or too large.
+    """
+    missing = [name for name in (*FILES, "card.json") if not (export / name).is_file()]
+    if missing:
+        raise SystemExit(f"{export}: no {', '.join(missing)}. Name the export folder of stage distil.")
+    checkpoint = load_checkpoint(export / "worldstereo-memory-dmd")
+    if not checkpoint.is_complete or checkpoint.config.variant != "memory-dmd":
+        raise SystemExit(f"{export}: expected a complete memory-dmd file, got {checkpoint.config.variant}.")
+    replaced = {*FILES.values(), "card.json"}
+    kept = [path for path in folder.rglob("*") if path.is_file()]
+    kept = [path for path in kept if path.relative_to(folder).as_posix() not in replaced]
+    total = sum(path.stat().st_size for path in (*kept, *(export / name for name in FILES)))
+    if total > MOST_BYTES:
+        raise SystemExit(
+            f"{export}: weights/small would have {total:,} bytes, at most {MOST_BYTES:,} may be."
+        )
+    card = shorten_paths(json.loads((export / "card.json").read_text(encoding="utf-8")), export.parents[1])
     for source, target in FILES.items():
-        shutil.copyfile(export / source, SMALL / target)
-    card = shortened(card)
-    card["files"] = {name: described(SMALL / name) for name in FILES.values()}
-    (SMALL / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    total = sum(path.stat().st_size for path in SMALL.rglob("*") if path.is_file())
-    assert total <= MOST_BYTES, f"weights/small has {total:,} bytes, more than {MOST_BYTES:,}"
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(export / source, folder / target)
+    card["files"] = {name: describe_file(folder / name) for name in FILES.values()}
+    (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return total
 
 
-def described(path: Path) -> dict[str, Any]:
+def describe_file(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def shortened(value: Any) -> Any:
-    """The same with absolute paths cut to their last parts."""
+def shorten_paths(value: Any, runs: Path) -> Any:
+    """The same with absolute paths told from the folder of the runs, elsewhere by their name alone."""
     if isinstance(value, dict):
-        return {key: shortened(inner) for key, inner in value.items()}
+        return {key: shorten_paths(inner, runs) for key, inner in value.items()}
     if isinstance(value, list):
-        return [shortened(inner) for inner in value]
+        return [shorten_paths(inner, runs) for inner in value]
     if isinstance(value, str) and Path(value).is_absolute():
-        return "/".join(Path(value).parts[-KEPT_PARTS:])
+        path = Path(value)
+        return path.relative_to(runs).as_posix() if path.is_relative_to(runs) else path.name
     return value
 
 
 if __name__ == "__main__":
-    print(f"{SMALL}: {ship(Path(sys.argv[1])):,} bytes")
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    print(f"{FOLDER}: {ship(Path(sys.argv[1]).resolve()):,} bytes")

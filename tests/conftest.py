@@ -35,6 +35,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     return FamilyScheduling(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="also tests marked thorough: minutes more")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the thorough tests out unless they are asked for."""
+    if config.getoption("--thorough"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 def shared_folder() -> Path:
     """The folder with the whole golden set and the kitchen: WORLDSTEREO_SHARED, else ../shared."""
     return Path(os.environ.get("WORLDSTEREO_SHARED") or ROOT.parent / "shared")

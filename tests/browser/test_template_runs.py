@@ -13,7 +13,7 @@ from worldstereo_core.commands.comfy_stand_ins import shrink_workflow
 
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 # A run here takes ten seconds, and tests/comfy runs every template as the page sends it. So these few run
-# always; the rest, by turns in the one renderer or the other, with -m thorough.
+# always; the rest, by turns in the one renderer or the other, with --thorough.
 ALWAYS_RUN = {
     "one_clip.app",
     "check_views_and_export_colmap",
@@ -24,6 +24,9 @@ RUNS = [
     pytest.param(renderer, name, marks=() if name in ALWAYS_RUN else pytest.mark.thorough)
     for name, renderer in zip(NAMES, itertools.cycle(("classic", "vue")), strict=False)
 ]
+
+
+assert set(ALWAYS_RUN) <= set(NAMES), "a template that always runs has another name now"
 
 
 @pytest.mark.parametrize(("frontend", "name"), RUNS, indirect=["frontend"])

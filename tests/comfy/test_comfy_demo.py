@@ -7,6 +7,7 @@ import re
 import shutil
 
 import pytest
+import torch
 
 from worldstereo_core.checks import WorldStereoError
 from worldstereo_core.commands import comfy_demo
@@ -14,11 +15,24 @@ from worldstereo_core.commands.comfy_stand_ins import SmallRun
 from worldstereo_core.commands.outcome import CannotRun
 from worldstereo_core.commands.small_model import FRAMES, HEIGHT, WIDTH
 from worldstereo_core.formats.video import read_mp4
+from worldstereo_core.geometry.trajectory import Trajectory, build_trajectory
+from worldstereo_core.memory.memory import initialise_memory
 from worldstereo_core.training.picture_metrics import masked_psnr
-from worldstereo_core.training.worlds.example import draw_example
+from worldstereo_core.training.worlds.example import ExampleFrames, draw_example
 
 current = pytest.mark.parametrize("comfyui", ["current"], indirect=True)
 WORLD = 1_000_026
+
+
+def template_move(first: ExampleFrames) -> Trajectory:
+    """The first camera move of the two-clip template, from a world's first view."""
+    workflow = json.loads(comfy_demo.WORKFLOW.read_text(encoding="utf-8"))
+    node = next(node for node in workflow["nodes"] if node["type"] == "WorldStereo_BuildTrajectory")
+    preset, amount = node["widgets_values"][:2]
+    memory = initialise_memory(first.image[0], first.depth[0], first.K[0], edge_threshold=0.001)
+    start = torch.eye(4), first.K[0]
+    sizes = {"height": HEIGHT, "width": WIDTH, "num_frames": FRAMES, "pivot_depth": memory.median_depth}
+    return build_trajectory(preset, start=start, amount_deg=amount, **sizes)
 
 
 @current
@@ -33,11 +47,19 @@ def test_the_demo_shows_the_world_and_writes_cloud_memory_and_report(comfyui, tm
     # The world's exact depth fits the memory's scale; at this size points miss pixel centres a little.
     factors = [float(number) for found in scales if found for number in found.groups()]
     assert factors == pytest.approx([1.0] * 4, abs=0.03)
-    # Both clips begin with a picture that is given; random weights have 12 dB there.
-    first = draw_example(WORLD, HEIGHT, WIDTH).image[0]
-    clip = read_mp4(output / "clip_01.mp4")
-    assert clip.shape == (FRAMES, 3, HEIGHT, WIDTH)
-    assert float(masked_psnr(clip[:1], first[None])) > 20
+    # Random weights have 12 dB at the first frame, which is given.
+    first = draw_example(WORLD, HEIGHT, WIDTH)
+    one, two = read_mp4(output / "clip_01.mp4"), read_mp4(output / "clip_02.mp4")
+    assert one.shape == two.shape == (FRAMES, 3, HEIGHT, WIDTH)
+    assert float(masked_psnr(one[:1], first.image)) > 20
+    # The second clip goes on where the first ended.
+    assert float(masked_psnr(two[:1], one[-1:])) > 20
+    # Away from the given picture: what the template's first move shows of the world.
+    truth = draw_example(WORLD, HEIGHT, WIDTH, cameras=template_move(first).cameras).image
+    away = slice(FRAMES // 2 + 1, None)
+    moved = float(masked_psnr(one[away], truth[away]))
+    still = float(masked_psnr(first.image.expand_as(truth[away]), truth[away]))
+    assert moved > 18 and moved > still + 2, (moved, still)
 
 
 @pytest.fixture

@@ -88,8 +88,14 @@ def test_without_the_small_model_the_demo_cannot_run(tmp_path: Path):
         small_engine(tmp_path)
 
 
+def test_the_number_of_clips_is_refused_where_the_workflow_has_its_own(tmp_path: Path, capsys):
+    assert main(["demo", "--comfy", "--output", str(tmp_path / "demo"), "--clips", "2"]) == 2
+    assert "--clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("comfy", [[], ["--comfy"]])
 @pytest.mark.parametrize(("option", "value"), [("--world", "-1"), ("--clips", "0")])
-def test_a_number_out_of_range_is_named(tmp_path: Path, capsys, option: str, value: str):
-    assert main(["demo", "--output", str(tmp_path / "demo"), option, value]) == 2
+def test_a_number_out_of_range_is_named(tmp_path: Path, capsys, option: str, value: str, comfy: list[str]):
+    assert main(["demo", *comfy, "--output", str(tmp_path / "demo"), option, value]) == 2
     assert f"{option}: got {value}" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()

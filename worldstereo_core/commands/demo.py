@@ -17,6 +17,7 @@ render command."""
 # Never learnt from: training takes seeds below 1,000,000. Most of what its moves see is known by then; what a
 # model so small makes up is hardly recognised.
 WORLD = 1_000_026
+NUM_CLIPS = 3
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -42,19 +43,22 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help=f"which world: seed %% 3 = 0 room, 1 street, 2 landscape; from 1000000 on none was trained on "
         f"({WORLD})",
     )
-    parser.add_argument("--clips", type=int, default=3, help="moves through it (3)")
+    parser.add_argument("--clips", type=int, help=f"moves through it ({NUM_CLIPS})")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.comfy:
-        from .comfy_demo import run_demo_on_comfyui
-
-        return run_demo_on_comfyui(args.output or Path("outputs/demo_comfy"), args.world)
-    from .demo_run import run_demo
     from .outcome import CannotRun
 
     for option, value, least in (("--world", args.world, 0), ("--clips", args.clips, 1)):
-        if value < least:
+        if value is not None and value < least:
             raise CannotRun(f"{option}: got {value}, expected {least} or more.")
-    return run_demo(args.output or Path("outputs/demo"), args.world, args.clips)
+    if args.comfy:
+        from .comfy_demo import run_demo_on_comfyui
+
+        if args.clips is not None:
+            raise CannotRun("--clips: the workflow of --comfy has two clips. Leave one of the two out.")
+        return run_demo_on_comfyui(args.output or Path("outputs/demo_comfy"), args.world)
+    from .demo_run import run_demo
+
+    return run_demo(args.output or Path("outputs/demo"), args.world, args.clips or NUM_CLIPS)

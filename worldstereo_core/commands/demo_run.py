@@ -32,7 +32,6 @@ from .contact_sheet import Row, contact_sheet
 from .small_model import EDGE_THRESHOLD, FRAMES, HEIGHT, RADIUS, WIDTH, small_engine
 from .staging import staged_folder
 
-NUM_CLIPS = 3
 FRAMES_PER_SECOND = 8
 NOTE = (
     "The small model of weights/small, 64 x 96 pixels. Depth is exact: the world is drawn. The released "
@@ -61,7 +60,7 @@ class Step:
         return float(masked_psnr(self.clip.frames[1:], self.truth[1:]))
 
 
-def run_demo(output: Path, seed: int, num_clips: int = NUM_CLIPS) -> int:
+def run_demo(output: Path, seed: int, num_clips: int) -> int:
     """Run the demo in the world of a seed and write its results all together."""
     start = time.perf_counter()
     engine = small_engine()

@@ -1,4 +1,4 @@
-"""The demo's example scene: a living room drawn by casting rays, with exact depth.
+"""The drawn living room of README and thumbnails: rays are cast, and depth is exact.
 
 World: OpenCV axes, metres, the floor at y = 1.2. The first camera (`start_camera`) looks along +z.
 """

@@ -16,7 +16,7 @@ FOLDER may be ComfyUI's models folder, or a folder with
   vae.safetensors                   wan_2.1_vae.safetensors (or vae/*.safetensors)
   text_encoder/ tokenizer/          of the diffusers repository Wan2.1-I2V-14B-480P-Diffusers, for --prompt
   image_encoder/                    likewise, CLIP vision
-  null_context.safetensors          stands in for the encoders (tiny models): text_embeds, image_embeds,
+  null_context.safetensors          stands in for the encoders (small models): text_embeds, image_embeds,
                                     negative_embeds"""
 
 DESCRIPTION = f"""\

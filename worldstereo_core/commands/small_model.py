@@ -27,7 +27,7 @@ def small_engine(folder: Path = FOLDER) -> Engine:
     if not (folder / "null_context.safetensors").is_file():
         raise CannotRun(
             f"demo: no small model in {folder}. It comes with the repository: git clone it, and run the "
-            "command there, or train one as docs/training.md says."
+            "command there, or train a student (docs/training.md) and run scripts/ship_small_model.py."
         )
     files = find_model(folder)
     model = load_worldstereo(None, files.worldstereo)

@@ -1,4 +1,4 @@
-"""Tiny random models in the released file formats: for the tests. They cannot draw pictures."""
+"""Tiny random models in the released formats, which cannot draw pictures, and shapes of small ones."""
 
 from __future__ import annotations
 
