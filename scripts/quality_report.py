@@ -125,8 +125,8 @@ def report(runs: dict[str, Any]) -> str:
     if parts_of_control := parts_table(runs):
         title = (
             "What optional control parts add to both memories, mean difference over the same clips from the "
-            "same noise ± its standard error (clips). Each part was trained alone beside the frozen networks. "
-            "The verdict asks for twice that error in PSNR over all pixels."
+            "same noise ± its standard error (clips). Each part was trained alone beside the frozen "
+            "networks. The verdict asks for twice that error in PSNR over all pixels."
         )
         parts += ["\n", title, "\n\n", parts_of_control]
     if drifts:
