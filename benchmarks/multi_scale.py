@@ -130,7 +130,12 @@ def main() -> None:
     )
     ways = {"the full size at once": plain}
     sigmas = schedule.sigmas()
+    lowest = float(sigmas[schedule.num_steps - 1])
+    if too_low := [level for level in args.levels if level < lowest]:
+        print(f"left out, below the last step's {lowest:.3f}: {', '.join(map(str, too_low))}")
     for level in args.levels:
+        if level < lowest:
+            continue
         step = first_step(sigmas, level)
         row = f"{args.scale:g} first, then from {float(sigmas[step]):.2f} ({schedule.num_steps - step} steps)"
         ways[row] = replace(plain, scales=(args.scale, 1.0), start_level=level)

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from worldstereo_core.atomic import replace_when_done
+
 Results = Mapping[str, Mapping[str, list[float]]]
 
 
@@ -73,7 +75,8 @@ def save_run(
             },
             "drift": {row: [_rounded(values) for values in kept] for row, kept in drifts.items()},
         }
-    path.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+    with replace_when_done(path) as temporary:
+        temporary.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
 
 
 def _rounded(values: list[float]) -> list[float | None]:

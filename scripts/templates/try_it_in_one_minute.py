@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worldstereo_core.commands.small_model import FRAMES, HEIGHT, RADIUS, WIDTH
+from worldstereo_core.commands.small_model import FRAMES, HEIGHT, NODE_EDGE_THRESHOLD, RADIUS, WIDTH
 
 from .. import workflow_pieces as pieces
 from ..small_thumbnail import small_clip
@@ -13,7 +13,6 @@ from ..workflow_graph import Box, Graph, Node, Output
 from ..workflow_kits import Sampling, few_steps
 
 SPACE = pieces.SPACE
-EDGE_THRESHOLD = 0.001  # trained with 0.0004, which the widget's step leaves out
 WORLD = 1_000_002
 AMOUNT_DEG = 20.0
 TEXT = """\
@@ -63,7 +62,7 @@ def describe(graph: Graph) -> None:
         width=380,
         image=world["image"],
         geometry=world["geometry"],
-        edge_threshold=EDGE_THRESHOLD,
+        edge_threshold=NODE_EDGE_THRESHOLD,
     )
     sampling = few_steps(graph)
     drawn = graph.group(
@@ -87,7 +86,7 @@ def describe(graph: Graph) -> None:
         trajectory=one["track"],
         geometry=truth["geometry"],
         keep_frames=4,
-        edge_threshold=EDGE_THRESHOLD,
+        edge_threshold=NODE_EDGE_THRESHOLD,
         radius=RADIUS,
     )
     last = graph.add(

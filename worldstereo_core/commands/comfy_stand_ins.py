@@ -14,7 +14,7 @@ from typing import Any
 
 from ..sizes import scaled_size
 from .comfy_prompt import Prompt, widget_inputs
-from .small_model import RADIUS
+from .small_model import NODE_EDGE_THRESHOLD, RADIUS
 
 DEV_NODES = "worldstereo_devnodes"
 RELEASED_FRAMES = 21
@@ -26,8 +26,12 @@ _PANORAMA: dict[str, dict[str, Any]] = {
     "WorldStereo_CreatePanoramaMemory": {"views": "6 views (cube)", "width": 96, "height": 64},
 }
 _LOADERS = ("CLIPLoader", "CLIPVisionLoader", "LoadMoGeModel")
-# What the small model was trained with, by widget. Its edge threshold is below the widgets' step.
-_TRAINED: dict[str, Any] = {"radius": RADIUS, "edge_threshold": 0.001, "mode": "first_frame_only"}
+# What the small model was trained with, by widget.
+_TRAINED: dict[str, Any] = {
+    "radius": RADIUS,
+    "edge_threshold": NODE_EDGE_THRESHOLD,
+    "mode": "first_frame_only",
+}
 _WITH_TRAINED = (
     "WorldStereo_CreateMemory",
     "WorldStereo_EncodeFirstFrame",

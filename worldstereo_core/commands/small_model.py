@@ -17,6 +17,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "weights" / "small"
 # What it was trained on: docs/training.md says why points and edges differ from the released settings.
 HEIGHT, WIDTH, FRAMES = 64, 96, 9
 RADIUS, EDGE_THRESHOLD = 0.03, 0.0004
+NODE_EDGE_THRESHOLD = 0.001  # the nodes' widgets leave out 0.0004
 
 
 def small_engine(folder: Path = FOLDER) -> Engine:
